@@ -1,0 +1,181 @@
+// Package arrowconv turns bytes into Arrow record batches with the schema of an Iceberg table.
+//
+// An input is one file, object or stream of rows; a format says how its bytes spell rows; a
+// batch is a run of neighbouring rows with the number of the first; a reject is a row that
+// could not be converted. Values are converted exactly or not at all: what does not fit is a
+// row error, never a silent null, a rounded decimal or a truncated text. docs/types.md has the
+// rules of every type.
+//
+// The package knows nothing of where inputs come from, of compression, or of tables and
+// commits: package source opens inputs, package writer takes the batches.
+package arrowconv
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"path"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// Format is how an input spells rows. The zero value means that DetectFormat decides.
+type Format string
+
+const (
+	CSV     Format = "csv"
+	TSV     Format = "tsv"
+	NDJSON  Format = "ndjson"
+	Parquet Format = "parquet"
+)
+
+// ParseFormat reads the name of a format, in any case; "jsonl" and "json" mean NDJSON.
+// Errors wrap ErrInput.
+func ParseFormat(name string) (Format, error) {
+	switch strings.ToLower(name) {
+	case "csv":
+		return CSV, nil
+	case "tsv":
+		return TSV, nil
+	case "ndjson", "jsonl", "json":
+		return NDJSON, nil
+	case "parquet":
+		return Parquet, nil
+	}
+	return "", inputErrorf("the formats are csv, tsv, ndjson and parquet", "unknown format %q", name)
+}
+
+// Input is one source of rows. It does not own what it reads from: the caller closes it.
+type Input struct {
+	// Name is what errors, batches and rejects call the input.
+	Name string
+	// Reader gives the decompressed bytes from the start.
+	Reader io.Reader
+	// At and Size give random access to the same bytes, which Parquet needs. A nil At is fine:
+	// Parquet is then spooled to a temporary file.
+	At   io.ReaderAt
+	Size int64
+}
+
+// CSVOptions is the dialect of CSV and TSV inputs beyond RFC 4180.
+type CSVOptions struct {
+	// Delimiter is the byte between fields; it may not be a quote, a CR or an LF.
+	// The default, 0, is a comma, and a tab for TSV.
+	Delimiter byte
+	// NoHeader says that the first row is data; columns are then those of the schema, by position.
+	NoHeader bool
+	// Nulls are the texts of unquoted fields that mean null, whatever the column's type. A quoted
+	// field is never null. The default, nil, is the empty text alone; give "" with the others to keep it.
+	Nulls []string
+	// DecimalComma takes a comma for the decimal point in numbers; a point is then an error.
+	DecimalComma bool
+}
+
+// Options say how to read an input. The zero value reads with every default.
+type Options struct {
+	// Format of the input. The default, "", takes what DetectFormat says.
+	Format Format
+	CSV    CSVOptions
+	// TimeZone is the zone of texts without one that go to timestamptz columns. The default, nil, is UTC.
+	TimeZone *time.Location
+	// Workers is the number of goroutines that convert. The default, 0, is GOMAXPROCS.
+	Workers int
+	// ChunkBytes is the amount of input, decompressed, that makes one batch. The default, 0, is 1 MiB:
+	// large enough for tight loops, small enough that chunks in flight stay in the cache's reach.
+	ChunkBytes int
+	// MaxRowBytes is the longest row; a longer one is an error. The default, 0, is 64 MiB, a bound on
+	// memory when a quote is missing.
+	MaxRowBytes int
+	// Alloc gives the memory of batches. The default, nil, is memory.DefaultAllocator.
+	Alloc memory.Allocator
+	// OnReject is called for every row that cannot be converted, in row order, from the goroutine
+	// that ranges over the batches; an error from it ends the read with that error.
+	// The default, nil, ends the read at the first such row with a *RowError.
+	OnReject func(Reject) error
+	// SpillDir is where an input without random access is spooled. The default, "", is os.TempDir.
+	SpillDir string
+}
+
+func (o Options) withDefaults() Options {
+	if o.TimeZone == nil {
+		o.TimeZone = time.UTC
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.ChunkBytes <= 0 {
+		o.ChunkBytes = 1 << 20
+	}
+	if o.MaxRowBytes <= 0 {
+		o.MaxRowBytes = 64 << 20
+	}
+	if o.Alloc == nil {
+		o.Alloc = memory.DefaultAllocator
+	}
+	return o
+}
+
+// InferOptions say how to infer a schema.
+type InferOptions struct {
+	Options
+	// Rows is the number of rows to look at. The default, 0, is all of them: no later row can then
+	// contradict the schema.
+	Rows int
+	// Decimals gives numbers with a fraction the narrowest decimal that holds them all, instead of double.
+	Decimals bool
+}
+
+// DetectFormat says in which format an input is, by its name (a compression suffix does not matter)
+// or, where the name is silent, by its first decompressed bytes. Content never overrules a name, save
+// that Parquet's magic does. Errors wrap ErrInput.
+func DetectFormat(name string, head []byte) (Format, error) {
+	if bytes.HasPrefix(head, []byte("PAR1")) {
+		return Parquet, nil
+	}
+	base := strings.ToLower(path.Base(strings.ReplaceAll(name, `\`, "/")))
+	for _, suffix := range []string{".gz", ".gzip", ".zst", ".zstd"} {
+		base = strings.TrimSuffix(base, suffix)
+	}
+	switch path.Ext(base) {
+	case ".csv":
+		return CSV, nil
+	case ".tsv", ".tab":
+		return TSV, nil
+	case ".ndjson", ".jsonl", ".json", ".ldjson":
+		return NDJSON, nil
+	case ".parquet", ".pq", ".parq":
+		return Parquet, nil
+	}
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, utf8BOM), " \t\r\n")
+	if len(text) > 1 && text[0] == '{' {
+		// A JSON object begins with a key or ends at once; a CSV header may begin with a brace too.
+		if rest := bytes.TrimLeft(text[1:], " \t\r\n"); len(rest) > 0 && (rest[0] == '"' || rest[0] == '}') {
+			return NDJSON, nil
+		}
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	if bytes.IndexByte(line, 0) < 0 {
+		tabs, commas := bytes.Count(line, []byte("\t")), bytes.Count(line, []byte(","))
+		switch {
+		case tabs > commas:
+			return TSV, nil
+		case commas > 0:
+			return CSV, nil
+		}
+	}
+	return "", inputErrorf("say --format csv, tsv, ndjson or parquet",
+		"%s: neither its name nor its first bytes tell the format", name)
+}
+
+var utf8BOM = []byte("\xef\xbb\xbf")
+
+func (f Format) check() error {
+	switch f {
+	case CSV, TSV, NDJSON, Parquet:
+		return nil
+	}
+	return fmt.Errorf("arrowconv: unknown format %q", string(f))
+}

@@ -1,0 +1,176 @@
+package arrowconv
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"iter"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+)
+
+// Read converts the rows of in to batches of the Arrow schema ArrowSchema(schema): every column, in
+// the table's order, rows in input order. Columns are matched by name (by position for CSV without a
+// header): one that the input lacks is null where it is optional and an error where it is required;
+// one that the schema lacks is an error. The same input and options give the same batches, whatever
+// Workers is.
+//
+// A batch belongs to the caller, who releases it. The sequence ends after its first error; errors
+// about the input wrap ErrInput. Stopping early, or cancelling ctx, leaves no goroutine behind.
+func Read(ctx context.Context, in Input, schema *iceberg.Schema, o Options) iter.Seq2[Batch, error] {
+	return func(yield func(Batch, error) bool) {
+		o := o.withDefaults()
+		to, err := newTarget(schema)
+		if err == nil {
+			in, o.Format, err = detect(in, o.Format)
+		}
+		if err != nil {
+			yield(Batch{}, err)
+			return
+		}
+		switch o.Format {
+		case CSV, TSV:
+			readCSV(ctx, in, to, o)(yield)
+		case NDJSON:
+			readNDJSON(ctx, in, to, o)(yield)
+		case Parquet:
+			readParquet(ctx, in, to, o)(yield)
+		}
+	}
+}
+
+// Infer returns the schema that docs/types.md gives the rows of in: ids from 1 in column order, every
+// column optional. An input without any row or header is an error. Errors wrap ErrInput, save those of
+// reading itself.
+func Infer(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, error) {
+	o.Options = o.withDefaults()
+	in, format, err := detect(in, o.Format)
+	if err != nil {
+		return nil, err
+	}
+	o.Format = format
+	switch format {
+	case NDJSON:
+		return inferNDJSON(ctx, in, o)
+	case Parquet:
+		return inferParquet(ctx, in, o)
+	}
+	return inferCSV(ctx, in, o)
+}
+
+// detect settles the format of in; what it reads to do so, the Input that it returns gives again.
+func detect(in Input, format Format) (Input, Format, error) {
+	if format != "" {
+		return in, format, format.check()
+	}
+	var head []byte
+	if in.Reader != nil {
+		r := bufio.NewReaderSize(in.Reader, 64<<10)
+		b, err := r.Peek(8 << 10)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return in, "", err
+		}
+		head, in.Reader = b, r
+	}
+	format, err := DetectFormat(in.Name, head)
+	return in, format, err
+}
+
+// ArrowSchema returns the Arrow schema of batches for an Iceberg schema: its columns in its order, each
+// field, nested ones too, with its id under the metadata key PARQUET:field_id.
+func ArrowSchema(schema *iceberg.Schema) (*arrow.Schema, error) {
+	return table.SchemaToArrowSchema(schema, nil, true, false)
+}
+
+// target is what rows are converted to: an Iceberg schema, its Arrow twin, and the columns by name.
+// It is not written to after newTarget and may be shared by goroutines.
+type target struct {
+	schema *iceberg.Schema
+	arrow  *arrow.Schema
+	fields []iceberg.NestedField
+	index  map[string]int
+}
+
+func newTarget(schema *iceberg.Schema) (*target, error) {
+	as, err := ArrowSchema(schema)
+	if err != nil {
+		return nil, err
+	}
+	t := &target{schema: schema, arrow: as, fields: schema.Fields(), index: make(map[string]int)}
+	for i, f := range t.fields {
+		t.index[f.Name] = i
+	}
+	return t, nil
+}
+
+// unknownColumn is the error for a column of the input that the table lacks.
+func (t *target) unknownColumn(in Input, name string) error {
+	names := make([]string, len(t.fields))
+	for i, f := range t.fields {
+		names[i] = f.Name
+	}
+	hint := "add the column to the table, or take it out of the input"
+	if near := nearest(name, names); near != "" {
+		hint = "did you mean " + quoteShort(near) + "? Otherwise " + hint
+	}
+	return inputErrorf(hint, "%s: column %s is not in the table", in.Name, quoteShort(name))
+}
+
+// missingColumn is the error for a required column of the table that the input lacks.
+func (t *target) missingColumn(in Input, f iceberg.NestedField) error {
+	return inputErrorf("add the column to the input, or make it optional in the table",
+		"%s: required column %s (%s) is missing", in.Name, quoteShort(f.Name), FormatType(f.Type))
+}
+
+// nearest returns the candidate that name is most likely a slip of, "" where none is near: the least
+// number of insertions, deletions, changes and swaps of neighbours, at most a third of the name's length.
+func nearest(name string, candidates []string) string {
+	best, found := max(1, len(name)/3)+1, ""
+	for _, c := range candidates {
+		if d := editDistance(fold(name), fold(c)); d < best {
+			best, found = d, c
+		}
+	}
+	return found
+}
+
+// fold drops what people write differently in one and the same name: case, and separators.
+func fold(s string) []byte {
+	out := make([]byte, 0, len(s))
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'A' && c <= 'Z':
+			out = append(out, c|0x20)
+		case c == '_' || c == '-' || c == ' ' || c == '.':
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// editDistance is the Damerau-Levenshtein distance with adjacent swaps, in bytes.
+func editDistance(a, b []byte) int {
+	older, old, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range old {
+		old[j] = j
+	}
+	for i := range a {
+		cur[0] = i + 1
+		for j := range b {
+			change := old[j]
+			if a[i] != b[j] {
+				change++
+			}
+			cur[j+1] = min(change, old[j+1]+1, cur[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				cur[j+1] = min(cur[j+1], older[j-1]+1)
+			}
+		}
+		older, old, cur = old, cur, older
+	}
+	return old[len(b)]
+}

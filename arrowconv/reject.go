@@ -1,0 +1,104 @@
+package arrowconv
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// ErrInput is the class of everything that is wrong with an input's rows or schema: running the
+// same load again without touching the input or the table cannot succeed.
+var ErrInput = errors.New("bad input")
+
+// Reject is an input row that could not be converted, and why.
+type Reject struct {
+	// Source is the input's name, Row the row's 1-based number in it, a CSV header not counted.
+	Source string
+	Row    int64
+	// Column is the path of the column at fault, "" where the row as a whole is (a ragged row).
+	Column string
+	// Value is the text that could not be read, Want the Iceberg type it should have been.
+	Value, Want string
+	// Reason says why, where Value and Want do not say it all.
+	Reason string
+	// Raw is the row as the input spells it, without its line end; the row's JSON for Parquet.
+	Raw []byte
+}
+
+// RowError ends a read at its first bad row. It wraps ErrInput.
+type RowError struct{ Reject }
+
+// maxShown bounds how much of a value an error repeats, in bytes.
+const maxShown = 80
+
+func (e *RowError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: row %d: ", e.Source, e.Row)
+	if e.Column != "" {
+		fmt.Fprintf(&b, "column %s: ", strconv.Quote(e.Column))
+	}
+	if e.Want != "" {
+		fmt.Fprintf(&b, "cannot read %s as %s", quoteShort(e.Value), e.Want)
+		if e.Reason != "" {
+			b.WriteString(": ")
+		}
+	}
+	b.WriteString(e.Reason)
+	return b.String()
+}
+
+func (e *RowError) Unwrap() error { return ErrInput }
+
+// Hint says what a user can do about the row.
+func (e *RowError) Hint() string {
+	const reject = "--rejects DIR to set such rows aside"
+	if e.Want != "" && readsWithComma(e.Value, e.Want) {
+		return "say --decimal-comma, or " + reject
+	}
+	return "correct the row, or say " + reject
+}
+
+// readsWithComma says whether value is a number of type want once a comma is the decimal point.
+func readsWithComma(value, want string) bool {
+	if strings.Count(value, ",") != 1 || strings.Contains(value, ".") {
+		return false
+	}
+	t, err := ParseType(want)
+	return err == nil && readsAs(t, value, ',')
+}
+
+func quoteShort(s string) string {
+	if len(s) <= maxShown {
+		return strconv.Quote(s)
+	}
+	cut := maxShown
+	for cut > maxShown-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return strconv.Quote(s[:cut]) + fmt.Sprintf("… (%d bytes)", len(s))
+}
+
+// inputError is an error of class ErrInput that is not about one row.
+type inputError struct {
+	msg, hint string
+	cause     error
+}
+
+func inputErrorf(hint, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &inputError{msg: err.Error(), hint: hint, cause: errors.Unwrap(err)}
+}
+
+func (e *inputError) Error() string { return e.msg }
+
+// Hint says what a user can do about it; "" where there is nothing to add.
+func (e *inputError) Hint() string { return e.hint }
+
+func (e *inputError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{ErrInput}
+	}
+	return []error{ErrInput, e.cause}
+}
