@@ -1,0 +1,143 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/icewright/icewright/catalog"
+)
+
+const (
+	// blockBytes is the least that is asked of S3 at once. A request costs as long as some
+	// megabytes do; Parquet's footers and small column chunks are a few kilobytes.
+	blockBytes = 4 << 20
+	// blocksKept bounds the memory of a reader: 32 MiB. A row group's columns are read side by side.
+	blocksKept = 8
+)
+
+func (o *s3Object) at(ctx context.Context) (readerAt, error) {
+	return &s3Ranges{object: o, ctx: ctx, blocks: make(map[int64]*block)}, nil
+}
+
+// s3Ranges gives random access to an object by ranged requests: small reads through blocks that are
+// kept, reads larger than a block straight. It may be used by several goroutines.
+type s3Ranges struct {
+	object *s3Object
+	ctx    context.Context
+
+	mu     sync.Mutex
+	blocks map[int64]*block // by index
+	clock  int64
+}
+
+type block struct {
+	ready chan struct{}
+	bytes []byte
+	err   error
+	used  int64
+}
+
+func (r *s3Ranges) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || off > r.object.size {
+		return 0, errors.New("source: read outside the object")
+	}
+	short := int64(len(p)) > r.object.size-off
+	if short {
+		p = p[:r.object.size-off]
+	}
+	n := 0
+	var err error
+	if len(p) > blockBytes {
+		n, err = r.fetch(p, off)
+	}
+	for n < len(p) && err == nil {
+		at := off + int64(n)
+		var b []byte
+		if b, err = r.block(at / blockBytes); err == nil {
+			n += copy(p[n:], b[at%blockBytes:])
+		}
+	}
+	if err == nil && short {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// block returns the bytes of one block; goroutines that want the same wait for one request.
+func (r *s3Ranges) block(index int64) ([]byte, error) {
+	r.mu.Lock()
+	r.clock++
+	b, ok := r.blocks[index]
+	if ok {
+		b.used = r.clock
+		r.mu.Unlock()
+		<-b.ready
+		return b.bytes, b.err
+	}
+	b = &block{ready: make(chan struct{}), used: r.clock}
+	r.blocks[index] = b
+	if len(r.blocks) > blocksKept {
+		oldest := index
+		for i, other := range r.blocks {
+			if other.used < r.blocks[oldest].used {
+				oldest = i
+			}
+		}
+		delete(r.blocks, oldest)
+	}
+	r.mu.Unlock()
+
+	bytes := make([]byte, min(blockBytes, r.object.size-index*blockBytes))
+	_, b.err = r.fetch(bytes, index*blockBytes)
+	b.bytes = bytes
+	close(b.ready)
+	if b.err != nil {
+		r.mu.Lock()
+		if r.blocks[index] == b {
+			delete(r.blocks, index)
+		}
+		r.mu.Unlock()
+	}
+	return b.bytes, b.err
+}
+
+// fetch fills p from off, asking for the rest again when an answer breaks off.
+func (r *s3Ranges) fetch(p []byte, off int64) (int, error) {
+	n, failed := 0, 0
+	for n < len(p) {
+		if r.ctx.Err() != nil {
+			return n, context.Cause(r.ctx)
+		}
+		body, err := r.object.get(r.ctx, off+int64(n), int64(len(p)-n))
+		if err != nil {
+			return n, err
+		}
+		m, err := io.ReadFull(body, p[n:])
+		_ = body.Close()
+		n += m
+		if err == nil {
+			break
+		}
+		if m > 0 {
+			failed = 0
+		}
+		if failed++; failed > resumes {
+			return n, &readError{r.object.name, catalog.ErrTransient, fmt.Errorf("bytes %d to %d: %w", off, off+int64(len(p)), err)}
+		}
+		if err := pause(r.ctx, failed); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Close drops the blocks.
+func (r *s3Ranges) Close() error {
+	r.mu.Lock()
+	clear(r.blocks)
+	r.mu.Unlock()
+	return nil
+}
