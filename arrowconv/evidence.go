@@ -1,0 +1,192 @@
+package arrowconv
+
+import (
+	"github.com/apache/iceberg-go"
+)
+
+// evidence is what the texts of one column show about its type. It is a set of kinds and two maxima,
+// so pieces of a column may be looked at in any order and merged. docs/types.md has the rules.
+type evidence struct {
+	seen  kind
+	whole int // most digits before the point of any number, leading zeros aside
+	scale int // most digits after the point
+}
+
+// kind is a set of kinds of text.
+type kind uint16
+
+const (
+	kindBool kind = 1 << iota
+	kindLong
+	kindBig     // integers beyond long
+	kindPoint   // numbers with a fraction
+	kindFloat   // numbers with an exponent, NaN and the infinities
+	kindDate    // dates
+	kindLocal   // timestamps without a zone
+	kindInstant // timestamps with a zone
+	kindString  // everything else
+)
+
+// merge adds what another piece of the column shows.
+func (e *evidence) merge(o evidence) {
+	e.seen |= o.seen
+	e.whole, e.scale = max(e.whole, o.whole), max(e.scale, o.scale)
+}
+
+// addText adds any text that is not null, taking numbers and booleans for what they look like.
+func (e *evidence) addText(s []byte, point byte) {
+	if e.seen&kindString != 0 {
+		return // nothing can make it anything else
+	}
+	if len(s) == 0 {
+		e.seen |= kindString
+		return
+	}
+	switch c := s[0]; {
+	case c >= '0' && c <= '9':
+		if len(s) >= 10 && s[4] == '-' && s[7] == '-' {
+			e.seen |= temporalKind(s)
+			return
+		}
+		e.addNumber(s, point)
+	case c == '-' || c == point:
+		e.addNumber(s, point)
+	default:
+		e.seen |= wordKind(s)
+	}
+}
+
+// addTemporal adds a text that can be a date or a timestamp or else a string: a string of JSON.
+func (e *evidence) addTemporal(s []byte) {
+	if e.seen&kindString == 0 {
+		e.seen |= temporalKind(s)
+	}
+}
+
+func temporalKind(s []byte) kind {
+	if len(s) < 10 || s[0] == ' ' || s[len(s)-1] == ' ' || s[len(s)-1] == '\t' {
+		return kindString
+	}
+	if len(s) == 10 {
+		if _, f := parseDate(s); f == faultNone {
+			return kindDate
+		}
+		return kindString
+	}
+	m, f := parseMoment(s)
+	switch {
+	case f != faultNone || m.nano%micros != 0:
+		return kindString
+	case m.zoned:
+		return kindInstant
+	}
+	return kindLocal
+}
+
+func wordKind(s []byte) kind {
+	switch string(s) {
+	case "true", "True", "TRUE", "false", "False", "FALSE":
+		return kindBool
+	case "NaN", "nan", "Infinity", "Inf", "inf", "+Infinity", "+Inf", "+inf":
+		return kindFloat
+	}
+	return kindString
+}
+
+// addNumber adds the text of a number, as CSV and JSON spell them. Leading zeros make a string, as
+// postal codes have them; so does a leading plus, as telephone numbers have it.
+func (e *evidence) addNumber(s []byte, point byte) {
+	if v, ok := shortInt(s); ok {
+		digits := s
+		if s[0] == '-' {
+			digits = s[1:]
+		}
+		if digits[0] == '0' && len(digits) > 1 {
+			e.seen |= kindString
+			return
+		}
+		e.seen |= kindLong
+		if len(digits) > e.whole && v != 0 {
+			e.whole = len(digits)
+		}
+		return
+	}
+	e.addLongNumber(s, point)
+}
+
+func (e *evidence) addLongNumber(s []byte, point byte) {
+	last := s[len(s)-1]
+	n, f := scanNumber(s, point)
+	if f != faultNone || s[0] == ' ' || last == ' ' || last == '\t' {
+		switch string(s) {
+		case "-Infinity", "-Inf", "-inf":
+			e.seen |= kindFloat
+		default:
+			e.seen |= kindString
+		}
+		return
+	}
+	if len(n.whole) > 1 && n.whole[0] == '0' {
+		e.seen |= kindString
+		return
+	}
+	isInt := len(n.frac) == 0 && last != point
+	switch {
+	case last|0x20 >= 'a', hasExponent(s):
+		e.seen |= kindFloat
+		return
+	case !isInt:
+		e.seen |= kindPoint
+		e.scale = max(e.scale, len(n.frac))
+	default:
+		if _, f := parseInt64(s, point); f == faultNone {
+			e.seen |= kindLong
+		} else {
+			e.seen |= kindBig
+		}
+	}
+	if len(n.whole) > 0 && n.whole[0] != '0' {
+		e.whole = max(e.whole, len(n.whole))
+	}
+}
+
+func hasExponent(s []byte) bool {
+	for _, c := range s {
+		if c|0x20 == 'e' {
+			return true
+		}
+	}
+	return false
+}
+
+// typ is the narrowest type, by docs/types.md, that holds everything seen without loss; string where
+// nothing was. With decimals, numbers with a fraction make a decimal rather than a double.
+func (e *evidence) typ(decimals bool) iceberg.Type {
+	const whole, numbers = kindLong | kindBig, kindLong | kindBig | kindPoint | kindFloat
+	fits := e.whole+e.scale <= 38
+	switch {
+	case e.seen == 0:
+		return iceberg.PrimitiveTypes.String
+	case e.seen == kindBool:
+		return iceberg.PrimitiveTypes.Bool
+	case e.seen == kindLong:
+		return iceberg.PrimitiveTypes.Int64
+	case e.seen&^whole == 0:
+		if !fits {
+			return iceberg.PrimitiveTypes.String
+		}
+		return iceberg.DecimalTypeOf(e.whole, 0)
+	case e.seen&^(whole|kindPoint) == 0 && decimals && fits:
+		return iceberg.DecimalTypeOf(max(e.whole+e.scale, 1), e.scale)
+	case e.seen&^numbers == 0:
+		return iceberg.PrimitiveTypes.Float64
+	case e.seen == kindDate:
+		return iceberg.PrimitiveTypes.Date
+	case e.seen&^(kindDate|kindLocal) == 0:
+		return iceberg.PrimitiveTypes.Timestamp
+	case e.seen == kindInstant:
+		return iceberg.PrimitiveTypes.TimestampTz
+	}
+	return iceberg.PrimitiveTypes.String
+}
+
