@@ -1,0 +1,183 @@
+// Package catalog opens Iceberg catalogs, gives their errors one meaning, creates
+// and drops tables, and stores files.
+//
+// A catalog names tables and swaps their metadata; it is SQLite or REST here, one
+// file each. A warehouse is the location under which a catalog puts new tables. An
+// IO stores files: ours writes to S3 and to local disks, and both can abort a
+// half-written file. The package writes no data files, plans nothing, and never
+// retries a commit: whoever publishes decides that.
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	icecatalog "github.com/apache/iceberg-go/catalog"
+	iceconfig "github.com/apache/iceberg-go/config"
+	"github.com/apache/iceberg-go/table"
+)
+
+// Catalog is an open catalog. It is iceberg-go's, with its errors classified (see
+// [Classify]) and the few operations added that need more than one call. Safe for
+// use by several goroutines.
+type Catalog struct {
+	icecatalog.Catalog
+
+	// Name is the catalog's name; in SQLite it is also written to each row.
+	Name string
+	// Type is one of Types().
+	Type string
+	// Origin tells where the configuration came from, for people: the built-in
+	// default, a file, or the command line.
+	Origin string
+	// Props are the properties that the catalog was opened with, secrets included:
+	// never print them whole.
+	Props iceberg.Properties
+
+	close func() error
+}
+
+// opener opens a catalog of one type. cfg.Props are complete: URI, Warehouse and
+// what the configuration files said are merged into it.
+type opener struct {
+	name    string // as in the property "type"
+	schemes []string
+	open    func(ctx context.Context, name string, props iceberg.Properties, cfg Config) (*Catalog, error)
+}
+
+// openers lists the catalog types, each of which has a file of its own. The one
+// that claims the URI's scheme is taken where no type is given.
+func openers() []opener {
+	return []opener{
+		{"rest", []string{"http", "https"}, openREST},
+		{"sql", []string{"sqlite", "file"}, openSQLite},
+	}
+}
+
+// Types returns the names of the catalog types that Open knows, sorted.
+func Types() []string {
+	var names []string
+	for _, o := range openers() {
+		names = append(names, o.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Open opens the catalog that cfg describes; see [Config] for how it is chosen.
+// The zero Config opens the built-in default, SQLite in ./lake, and makes it when
+// it is not there. Errors wrap ErrConfig when the configuration is wrong, else
+// they are classified like those of any catalog call. The caller closes it.
+func Open(ctx context.Context, cfg Config) (*Catalog, error) {
+	// A malformed ~/.iceberg-go.yaml leaves this at 0, and what iceberg-go runs
+	// with that many workers never ends.
+	if iceconfig.EnvConfig.MaxWorkers <= 0 {
+		iceconfig.EnvConfig.MaxWorkers = 5
+	}
+	r, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	o, err := openerFor(r)
+	if err != nil {
+		return nil, err
+	}
+	c, err := o.open(ctx, r.name, r.props, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog %s: %w", r.name, readError(err))
+	}
+	c.Name, c.Type, c.Origin = r.name, o.name, r.origin
+	return c, nil
+}
+
+func openerFor(r resolved) (opener, error) {
+	typ := strings.ToLower(r.props["type"])
+	scheme, _, _ := strings.Cut(r.props["uri"], ":")
+	if typ == "sqlite" {
+		typ = "sql"
+	}
+	for _, o := range openers() {
+		if typ == o.name || typ == "" && slices.Contains(o.schemes, strings.ToLower(scheme)) {
+			return o, nil
+		}
+	}
+	what := fmt.Sprintf("catalog type %q is not one of %s", typ, strings.Join(Types(), ", "))
+	if typ == "" {
+		what = fmt.Sprintf("cannot tell the catalog's type from uri %q", r.props["uri"])
+	}
+	return opener{}, &ConfigError{Where: r.origin, What: what, Do: "set type to " + strings.Join(Types(), " or ")}
+}
+
+// Close releases connections. The catalog is not usable afterwards.
+func (c *Catalog) Close() error {
+	if c.close == nil {
+		return nil
+	}
+	return c.close()
+}
+
+// LoadTable loads the table's current metadata. Errors are classified as those of
+// a read: nothing has changed, whatever went wrong. A missing table or namespace
+// is ErrNotFound.
+func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
+	t, err := c.Catalog.LoadTable(ctx, ident)
+	if err != nil {
+		return nil, fmt.Errorf("load table %s: %w", FormatIdentifier(ident), readError(err))
+	}
+	return t, nil
+}
+
+// CommitTable applies updates if requirements hold. Errors are classified:
+// ErrConflict, ErrRejected and ErrTransient mean that nothing was changed,
+// ErrUnknownState that it may have been, and so does a context that ended while
+// the catalog was asked.
+func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	ctx, written := withWriteLog(ctx)
+	meta, loc, err := c.Catalog.CommitTable(ctx, ident, reqs, updates)
+	if err != nil {
+		err = commitError(err)
+		if certainlyNotCommitted(err) {
+			// A catalog on the client's side writes the metadata file first and
+			// leaves it when it loses the race.
+			written.remove(context.WithoutCancel(ctx))
+		}
+		return nil, "", fmt.Errorf("commit to %s: %w", FormatIdentifier(ident), err)
+	}
+	return meta, loc, nil
+}
+
+// ListTables yields the tables of a namespace, sorted by the catalog's own order.
+func (c *Catalog) ListTables(ctx context.Context, ns table.Identifier) iter.Seq2[table.Identifier, error] {
+	return func(yield func(table.Identifier, error) bool) {
+		for id, err := range c.Catalog.ListTables(ctx, ns) {
+			if err != nil {
+				yield(nil, fmt.Errorf("list tables of %s: %w", FormatIdentifier(ns), readError(err)))
+				return
+			}
+			if !yield(id, nil) {
+				return
+			}
+		}
+	}
+}
+
+// ListNamespaces returns the namespaces below parent, or all top ones for nil.
+func (c *Catalog) ListNamespaces(ctx context.Context, parent table.Identifier) ([]table.Identifier, error) {
+	ns, err := c.Catalog.ListNamespaces(ctx, parent)
+	if err != nil {
+		return nil, fmt.Errorf("list namespaces: %w", readError(err))
+	}
+	return ns, nil
+}
+
+// libraryProps are the properties for iceberg-go: all but those that only we read.
+func libraryProps(p iceberg.Properties) iceberg.Properties {
+	p = maps.Clone(p)
+	delete(p, "type")
+	return p
+}
