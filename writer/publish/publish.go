@@ -261,7 +261,7 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 			if pending {
 				return false, l.unknown(c, sent)
 			}
-			return false, errors.Join(fmt.Errorf("commit to %s, tried %d times: %w", name(l.attempt.Table), try, class), c.discard())
+			return false, errors.Join(fmt.Errorf("tried %d times: %w", try, class), c.discard())
 		}
 		if err := l.options.Sleep(ctx, backoff(try)); err != nil {
 			return false, l.unknown(c, errors.Join(sent, err))
@@ -307,7 +307,7 @@ func (l *loop) load(ctx context.Context) (*table.Table, error) {
 		}
 		err = catalog.Classify(err)
 		if lasting(err) || l.options.Now().After(deadline) {
-			return nil, fmt.Errorf("load table %s: %w", name(l.attempt.Table), err)
+			return nil, err
 		}
 		if err := l.options.Sleep(ctx, backoff(try)); err != nil {
 			return nil, err

@@ -1,0 +1,269 @@
+// Package writer turns a stream of batches into one published snapshot. A run goes through three
+// rooms that don't know one another: stage writes data files, plan decides what publishing them
+// would change, publish makes the change visible. Load is the way through them. The package
+// knows nothing of formats or origins.
+package writer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+
+	"github.com/icewright/icewright/arrowconv"
+	"github.com/icewright/icewright/writer/plan"
+	"github.com/icewright/icewright/writer/publish"
+	"github.com/icewright/icewright/writer/slice"
+	"github.com/icewright/icewright/writer/stage"
+)
+
+// Load writes the rows of in to the table and publishes them, replacing the slice they fall in.
+// It takes over in's batches. tbl is the table as the caller saw it before it opened the input:
+// what others publish from then on may fence this attempt. Errors wrap the sentinels of the
+// rooms. After every error but publish.ErrUnknown, nothing of the run is left.
+func Load(ctx context.Context, cat publish.Catalog, tbl *table.Table, in iter.Seq2[arrowconv.Batch, error], o Options) (Result, error) {
+	r := newRun(cat, tbl, o)
+
+	staged, err := r.stage(ctx, in)
+	if err != nil {
+		return r.result, err
+	}
+	if o.DryRun {
+		err := r.dryRun(ctx)
+		return r.result, errors.Join(err, r.remove(ctx, staged.Files))
+	}
+	outcome, err := publish.Publish(ctx, cat, r.attempt(), r.planAgain, o.Publish)
+	r.finish(outcome)
+	return r.result, r.cleanUp(ctx, err)
+}
+
+// run is one attempt on its way through the rooms.
+type run struct {
+	cat    publish.Catalog
+	table  *table.Table
+	o      Options
+	result Result
+	since  time.Time
+}
+
+func newRun(cat publish.Catalog, tbl *table.Table, o Options) *run {
+	if o.Branch == "" {
+		o.Branch = table.MainBranch
+	}
+	if o.Job == "" {
+		o.Job = JobName(tbl.Identifier(), "replace", o.Slice)
+	}
+	if o.RunKey == "" {
+		o.RunKey = o.Job
+	}
+	if o.Attempt == uuid.Nil {
+		o.Attempt = uuid.Must(uuid.NewV7())
+	}
+	if o.Started.IsZero() {
+		o.Started = time.Now()
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	return &run{
+		cat: cat, table: tbl, o: o, since: time.Now(),
+		result: Result{
+			Branch: o.Branch, Job: o.Job, RunKey: o.RunKey, Attempt: o.Attempt,
+			Seconds: map[string]float64{"stage": 0, "plan": 0, "publish": 0},
+		},
+	}
+}
+
+// JobName names a load that has no job file: by its table, mode and slice.
+func JobName(ident table.Identifier, mode string, s *slice.Slice) string {
+	name := strings.Join(ident, ".") + " " + mode
+	if s != nil {
+		name += " " + s.String()
+	}
+	return name
+}
+
+// lap books the time since the last lap to a stage of the run.
+func (r *run) lap(stage string) {
+	now := time.Now()
+	r.result.Seconds[stage] += now.Sub(r.since).Seconds()
+	r.since = now
+}
+
+func (r *run) stage(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) (*stage.Result, error) {
+	defer r.lap("stage")
+	r.o.Progress(Progress{Stage: "stage"})
+	o := stage.Options{
+		Outside: r.o.Outside, Memory: r.o.Memory, SpillDir: r.o.SpillDir, Workers: r.o.Workers,
+		Progress: func(p stage.Progress) {
+			r.o.Progress(Progress{Stage: "stage", Rows: p.RowsRead, Bytes: p.BytesRead, Partitions: int64(p.Partitions)})
+		},
+	}
+	if r.o.Slice != nil {
+		o.Slice = r.o.Slice
+	}
+	staged, err := stage.Stage(ctx, r.table, in, o)
+	if err != nil {
+		return nil, err
+	}
+	r.result.Staged = *staged
+	r.result.RowsRead, r.result.BytesRead = staged.RowsRead, staged.BytesRead
+	r.result.RowsRejected, r.result.RowsFiltered = staged.RowsRejected, staged.RowsFiltered
+	return staged, nil
+}
+
+// planAgain is the publish.Planner of the run.
+func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change, error) {
+	r.lap("publish")
+	defer r.lap("plan")
+	r.progress("plan")
+	if was, is := r.table.Spec().ID(), base.Spec().ID(); was != is {
+		return nil, fmt.Errorf("%w: the partition spec of %s changed while the rows were staged (spec %d, now %d)",
+			publish.ErrConflict, strings.Join(base.Identifier(), "."), was, is)
+	}
+	p, err := plan.Replace(ctx, base, r.result.Staged.Files, plan.Options{
+		Branch: r.o.Branch, Slice: r.o.Slice, ReplaceTable: r.o.ReplaceTable, OnEmpty: r.o.OnEmpty,
+		MaxShrink: r.o.MaxShrink, AllowShrink: r.o.AllowShrink, CompareRows: r.o.CompareRows,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.result.Plan = p
+	r.result.RowsWritten, r.result.RowsUnchanged = p.RowsWritten, p.RowsUnchanged
+	if err := r.reconcile(); err != nil || p.Unchanged {
+		return nil, err
+	}
+	r.progress("publish")
+	change := &publish.Change{
+		Operation: table.OpOverwrite,
+		Remove:    p.Remove,
+		Summary:   iceberg.Properties{"replace-partitions": "true"},
+	}
+	for _, f := range p.Add {
+		change.Add = append(change.Add, f.DataFile)
+	}
+	return change, nil
+}
+
+// reconcile refuses to publish where a row is unaccounted for. It can only fail by a defect, and
+// is the last to see one.
+func (r *run) reconcile() error {
+	res := r.result
+	var inFiles int64
+	for _, f := range res.Staged.Files {
+		inFiles += f.Count()
+	}
+	if res.RowsRead != res.RowsWritten+res.RowsUnchanged+res.RowsRejected+res.RowsFiltered || inFiles != res.Staged.RowsStaged {
+		return fmt.Errorf("%w: %d rows read, but %d written + %d unchanged + %d rejected + %d filtered (%d in the staged files)", ErrUnaccounted,
+			res.RowsRead, res.RowsWritten, res.RowsUnchanged, res.RowsRejected, res.RowsFiltered, inFiles)
+	}
+	return nil
+}
+
+// ErrUnaccounted says that rows were lost or doubled on the way: a defect. Nothing was published.
+var ErrUnaccounted = errors.New("rows unaccounted for")
+
+func (r *run) progress(stage string) {
+	r.o.Progress(Progress{
+		Stage: stage, Rows: r.result.RowsRead, Bytes: r.result.BytesRead,
+		Partitions: int64(len(touched(r.result.Staged.Files))),
+	})
+}
+
+func (r *run) dryRun(ctx context.Context) error {
+	fresh, err := r.cat.LoadTable(ctx, r.table.Identifier())
+	if err != nil {
+		return err
+	}
+	if _, err := r.planAgain(ctx, fresh); err != nil {
+		return err
+	}
+	r.result.Status, r.result.Attempts, r.result.Base = Planned, 1, r.result.Plan.Base
+	return nil
+}
+
+func (r *run) attempt() publish.Attempt {
+	return publish.Attempt{
+		ID: r.o.Attempt, Table: r.table.Identifier(), Branch: r.o.Branch,
+		Job: r.o.Job, RunKey: r.o.RunKey, Params: r.o.Params, Started: r.o.Started,
+		Digest: r.result.Staged.Digest, Base: r.table, Touches: r.touches(),
+	}
+}
+
+// touches tells whether a file lies in the slice: by the declared one, by the partitions of the
+// staged files, or always where the table is the slice. A file of another spec may.
+func (r *run) touches() func(iceberg.DataFile, iceberg.PartitionSpec, *iceberg.Schema) bool {
+	current := r.table.Spec().ID()
+	parts := touched(r.result.Staged.Files)
+	return func(f iceberg.DataFile, spec iceberg.PartitionSpec, schema *iceberg.Schema) bool {
+		switch {
+		case r.o.ReplaceTable:
+			return true
+		case r.o.Slice != nil:
+			return r.o.Slice.File(f, spec, schema) != slice.None
+		case spec.ID() != current:
+			return true
+		}
+		return parts[slice.PartitionOf(f, spec, schema).Key]
+	}
+}
+
+func touched(files []slice.StagedFile) map[string]bool {
+	parts := make(map[string]bool, len(files))
+	for _, f := range files {
+		parts[f.Partition.Key] = true
+	}
+	return parts
+}
+
+func (r *run) finish(o publish.Outcome) {
+	r.lap("publish")
+	r.result.Attempts, r.result.Base, r.result.Snapshot = o.Tries, o.Base, o.Snapshot
+	r.result.Status = Published
+	if o.Snapshot == nil {
+		r.result.Status = Unchanged
+	}
+}
+
+// cleanUp removes the staged files that no snapshot took up. Where the commit state is unknown
+// they stay, and the error names them.
+func (r *run) cleanUp(ctx context.Context, err error) error {
+	files := r.result.Staged.Files
+	var unknown *publish.UnknownError
+	switch {
+	case errors.As(err, &unknown):
+		for _, f := range files {
+			unknown.DataFiles = append(unknown.DataFiles, f.FilePath())
+		}
+		return err
+	case err == nil && r.result.Status == Published:
+		files = r.result.Plan.Discard
+	}
+	removed := r.remove(ctx, files)
+	if err == nil && removed != nil {
+		// What the run was for is done: a file too many is for the receipt, not a failure.
+		for _, f := range files {
+			r.result.Litter = append(r.result.Litter, f.FilePath())
+		}
+		return nil
+	}
+	return errors.Join(err, removed)
+}
+
+// removeTimeout bounds the clean-up after an interrupt.
+const removeTimeout = 30 * time.Second
+
+func (r *run) remove(ctx context.Context, files []slice.StagedFile) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+	defer cancel()
+	if err := stage.Remove(ctx, r.table, files); err != nil {
+		return fmt.Errorf("remove staged files: %w", err)
+	}
+	return nil
+}

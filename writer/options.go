@@ -1,0 +1,87 @@
+package writer
+
+import (
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+
+	"github.com/icewright/icewright/writer/plan"
+	"github.com/icewright/icewright/writer/publish"
+	"github.com/icewright/icewright/writer/slice"
+	"github.com/icewright/icewright/writer/stage"
+)
+
+// Options says how a run's rows meet the table. Options of a room keep their meaning and default
+// there: see stage.Options and plan.Options.
+type Options struct {
+	// Branch is the branch to read and to publish to. The default, "", is main.
+	Branch string
+
+	Slice        *slice.Slice
+	Outside      stage.Outside
+	ReplaceTable bool
+	OnEmpty      plan.OnEmpty
+	MaxShrink    float64
+	AllowShrink  bool
+	CompareRows  bool
+
+	Memory   int64
+	SpillDir string
+	Workers  int
+
+	// Job and RunKey name the run in the snapshot's summary, Params is what it was run for. The
+	// default for Job, "", is the table, the mode and the slice; that for RunKey is Job.
+	Job, RunKey, Params string
+	// Attempt and Started name this process's try. The defaults, zero, are a new UUIDv7 and now.
+	Attempt uuid.UUID
+	Started time.Time
+
+	// DryRun stages and plans, publishes nothing and removes what it staged.
+	DryRun bool
+	// Progress hears about the run from time to time, from any goroutine. May be nil.
+	Progress func(Progress)
+	Publish  publish.Options
+}
+
+// Progress is where a run is.
+type Progress struct {
+	// Stage is "stage", "plan" or "publish".
+	Stage string
+	// Rows and Bytes are input rows and input bytes so far; Partitions are those touched so far.
+	Rows, Bytes, Partitions int64
+}
+
+// Status is how a run ended well.
+type Status string
+
+// The statuses of replace.
+const (
+	Published Status = "published"
+	Unchanged Status = "unchanged"
+	Planned   Status = "planned"
+)
+
+// Result is what a run did. Rows are input rows, but for RowsDeleted.
+type Result struct {
+	Status Status
+	Branch string
+	// Base is the branch's head that the plan was made against, Snapshot the one published; either
+	// may be nil.
+	Base, Snapshot *table.Snapshot
+	Job, RunKey    string
+	Attempt        uuid.UUID
+
+	RowsRead, RowsWritten, RowsUnchanged, RowsRejected, RowsFiltered int64
+	BytesRead                                                        int64
+	// Plan is the last plan made: partitions before and after, files that come and go.
+	Plan *plan.Plan
+	// Staged is what was staged, Digest included.
+	Staged stage.Result
+	// Litter holds staged files that were not published and could not be removed.
+	Litter []string
+	// Attempts counts the plans: 1, and one more for every lost race.
+	Attempts int
+	// Seconds is the time spent by stage: "stage", "plan", "publish".
+	Seconds map[string]float64
+}
