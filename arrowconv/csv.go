@@ -1,14 +1,357 @@
 package arrowconv
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"iter"
+	"slices"
+	"unicode/utf8"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 )
 
+// csvInput is a CSV input whose header has been read.
+type csvInput struct {
+	Input
+	chunks *csvChunks
+	delim  byte
+	header []string // nil without one
+	first  csvChunk // what came with the header; no data at the end of the input
+}
+
+// openCSV reads the header, if there is one, and the chunk that it is in.
+func openCSV(in Input, o Options) (*csvInput, error) {
+	delim, err := o.CSV.delimiter(o.Format)
+	if err != nil {
+		return nil, err
+	}
+	c := &csvInput{Input: in, delim: delim, chunks: newCSVChunks(in.Reader, delim, o)}
+	if err := c.skipMark(); err != nil {
+		return nil, err
+	}
+	for {
+		ch, err := c.chunks.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return c, nil
+		case errors.Is(err, errLongRow):
+			return nil, c.longRow(0, o)
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", in.Name, err)
+		}
+		if o.CSV.NoHeader {
+			c.first = ch
+			return c, nil
+		}
+		if done, err := c.readHeader(&ch); err != nil {
+			return nil, err
+		} else if done {
+			c.first = ch
+			return c, nil
+		}
+	}
+}
+
+// skipMark passes over the mark of UTF-8 and refuses that of UTF-16.
+func (c *csvInput) skipMark() error {
+	head := make([]byte, len(utf8BOM))
+	n, err := io.ReadFull(c.Reader, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%s: %w", c.Name, err)
+	}
+	head = head[:n]
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
+		return inputErrorf("convert it: iconv -f UTF-16 -t UTF-8", "%s: it is UTF-16, and must be UTF-8", c.Name)
+	}
+	if !bytes.Equal(head, utf8BOM) {
+		c.chunks.carry = head
+	}
+	return nil
+}
+
+func (c CSVOptions) delimiter(f Format) (byte, error) {
+	switch d := c.Delimiter; {
+	case d == 0 && f == TSV:
+		return '\t', nil
+	case d == 0:
+		return ',', nil
+	case d == '"' || d == '\r' || d == '\n' || d >= utf8.RuneSelf:
+		return 0, inputErrorf("", "%q cannot be a delimiter", d)
+	default:
+		return d, nil
+	}
+}
+
+// skip takes n bytes, whole rows, from the head of the chunk.
+func (ch csvChunk) skip(n int) csvChunk {
+	ch.data = ch.data[n:]
+	bad := make([]badRow, 0, len(ch.bad))
+	for _, b := range ch.bad {
+		bad = append(bad, badRow{b.from - n, b.to - n, b.reason})
+	}
+	ch.bad = bad
+	return ch
+}
+
+// readHeader takes the header from the head of ch, unless all of ch is blank.
+func (c *csvInput) readHeader(ch *csvChunk) (bool, error) {
+	n := 0
+	for n < len(ch.data) {
+		line := ch.data[n : n+bytes.IndexByte(ch.data[n:], '\n')+1]
+		if len(trimLineEnd(line)) > 0 {
+			break
+		}
+		n += len(line)
+	}
+	if n == len(ch.data) {
+		return false, nil
+	}
+	if len(ch.bad) > 0 && ch.bad[0].from == n {
+		return false, inputErrorf("", "%s: header: %s", c.Name, ch.bad[0].reason)
+	}
+	end := n
+	for in := false; in || ch.data[end] != '\n'; end++ {
+		in = in != (ch.data[end] == '"')
+	}
+	row := csvChunk{data: ch.data[n : end+1], quotes: true}
+	ends, _ := fieldEnds(nil, row.data, 0, len(row.data), c.delim, true)
+	var s csvRows
+	s.split(row, c.delim, len(ends))
+	if s.n == 0 { // one empty name would be a blank line
+		return false, nil
+	}
+	for i := range ends {
+		x := s.column(i)
+		name := x.at(0)
+		if len(name) > 0 && name[0] == '"' {
+			_, name = unquote(nil, name)
+		}
+		if !utf8.Valid(name) {
+			return false, inputErrorf("", "%s: header: name %d is not valid UTF-8", c.Name, i+1)
+		}
+		if slices.Contains(c.header, string(name)) {
+			return false, inputErrorf("give every column a name of its own", "%s: column %s comes twice in the header",
+				c.Name, quoteShort(string(name)))
+		}
+		c.header = append(c.header, string(name))
+	}
+	*ch = ch.skip(end + 1)
+	return true, nil
+}
+
+func (c *csvInput) longRow(rows int64, o Options) error {
+	return inputErrorf("a quote that is never closed makes such rows",
+		"%s: row %d: longer than %d bytes", c.Name, rows+1, o.MaxRowBytes)
+}
+
+// next gives the chunk that came with the header, then the others.
+func (c *csvInput) next() (csvChunk, error) {
+	if ch := c.first; ch.bytes > 0 {
+		c.first = csvChunk{}
+		return ch, nil
+	}
+	return c.chunks.next()
+}
+
+// align says which column of the schema each column of the input is. Without a header they are the
+// same, by position.
+func (c *csvInput) align(to *target) ([]int, error) {
+	if c.header == nil {
+		columns := make([]int, len(to.fields))
+		for i := range columns {
+			columns[i] = i
+		}
+		return columns, to.checkText(c.Input, columns)
+	}
+	given := make([]bool, len(to.fields))
+	columns := make([]int, len(c.header))
+	for i, name := range c.header {
+		at, ok := to.index[name]
+		if !ok {
+			return nil, c.unknown(to, name)
+		}
+		columns[i], given[at] = at, true
+	}
+	for i, f := range to.fields {
+		if f.Required && !given[i] {
+			return nil, to.missingColumn(c.Input, f)
+		}
+	}
+	return columns, to.checkText(c.Input, columns)
+}
+
+// unknown is the error for a name of the header that the table lacks. Where the header looks as if it
+// had another delimiter, it says so.
+func (c *csvInput) unknown(to *target, name string) error {
+	if len(c.header) == 1 {
+		for _, d := range ",;\t|" {
+			if byte(d) != c.delim && bytes.IndexByte([]byte(name), byte(d)) >= 0 {
+				return inputErrorf(fmt.Sprintf("is %q the delimiter? Then say --delimiter %q", d, string(d)),
+					"%s: the header is one column, %s, that is not in the table", c.Name, quoteShort(name))
+			}
+		}
+	}
+	return to.unknownColumn(c.Input, name)
+}
+
+// checkText refuses columns whose values have no text form.
+func (t *target) checkText(in Input, columns []int) error {
+	for _, i := range columns {
+		if f := t.fields[i]; !hasTextForm(f.Type) {
+			return inputErrorf("load such columns from NDJSON or Parquet", "%s: column %s: CSV has no values of type %s",
+				in.Name, quoteShort(f.Name), FormatType(f.Type))
+		}
+	}
+	return nil
+}
+
+func hasTextForm(t iceberg.Type) bool {
+	_, err := newTextParser(t, nil, '.')
+	return err == nil
+}
+
 func readCSV(ctx context.Context, in Input, to *target, o Options) iter.Seq2[Batch, error] {
-	return func(yield func(Batch, error) bool) {}
+	return func(yield func(Batch, error) bool) {
+		c, err := openCSV(in, o)
+		if err != nil {
+			yield(Batch{}, err)
+			return
+		}
+		if c.header == nil && c.first.bytes == 0 {
+			return // not a byte
+		}
+		columns, err := c.align(to)
+		if err != nil {
+			yield(Batch{}, err)
+			return
+		}
+		worker := func() func(csvChunk) piece {
+			w := newCSVWorker(c, to, columns, o)
+			return w.convert
+		}
+		emit(c.Input, o, inOrder(ctx, o.Workers, c.next, worker, piece.drop), func(err error, rows int64) error {
+			if errors.Is(err, errLongRow) {
+				return c.longRow(rows, o)
+			}
+			return err
+		})(yield)
+	}
+}
+
+// csvWorker converts chunks, one at a time.
+type csvWorker struct {
+	in      *csvInput
+	to      *target
+	o       Options
+	columns []*csvColumn // in the input's order
+	place   []int        // where each of columns is in the schema
+	rows    csvRows
+}
+
+func newCSVWorker(c *csvInput, to *target, place []int, o Options) *csvWorker {
+	w := &csvWorker{in: c, to: to, o: o, place: place}
+	nulls := newCSVNulls(o.CSV.Nulls)
+	for _, i := range place {
+		w.columns = append(w.columns, newCSVColumn(to.fields[i], to.arrow.Field(i).Type, nulls, o))
+	}
+	return w
+}
+
+func (w *csvWorker) convert(ch csvChunk) piece {
+	s := &w.rows
+	s.split(ch, w.in.delim, len(w.columns))
+	defer w.in.chunks.recycle(ch)
+	if at, long := s.longerThan(w.o.MaxRowBytes); long {
+		return piece{err: errLongRow, rows: at}
+	}
+	valid := utf8.Valid(ch.data)
+	arrays, bad := w.arrays(valid)
+	if len(bad) > 0 {
+		s.remove(w.describe(bad))
+		if w.o.OnReject == nil {
+			return piece{rows: int64(s.total), rejects: s.rejects}
+		}
+		arrays, _ = w.arrays(valid)
+	}
+	defer func() {
+		for _, a := range arrays {
+			a.Release()
+		}
+	}()
+	return piece{
+		rec:  array.NewRecordBatch(w.to.arrow, arrays, int64(s.n)),
+		rows: int64(s.total), rejects: s.rejects, bytes: ch.bytes,
+	}
+}
+
+// cellOf is a bad cell and the input's column it is in.
+type cellOf struct {
+	badCell
+	column int
+}
+
+// arrays converts the rows to one array for every column of the schema. Where cells are bad it gives the
+// first of each row, in row order, and no arrays.
+func (w *csvWorker) arrays(valid bool) ([]arrow.Array, []cellOf) {
+	arrays := make([]arrow.Array, len(w.to.fields))
+	var bad []cellOf
+	for i, c := range w.columns {
+		a, cells := c.convert(w.rows.column(i), w.rows.n, valid)
+		for _, b := range cells {
+			bad = append(bad, cellOf{b, i})
+		}
+		arrays[w.place[i]] = a
+	}
+	if len(bad) > 0 {
+		for _, a := range arrays {
+			if a != nil {
+				a.Release()
+			}
+		}
+		slices.SortStableFunc(bad, func(a, b cellOf) int { return a.row - b.row })
+		return nil, slices.CompactFunc(bad, func(a, b cellOf) bool { return a.row == b.row })
+	}
+	for i, a := range arrays {
+		if a == nil {
+			arrays[i] = nullColumn(w.o.Alloc, w.to.arrow.Field(i).Type, w.rows.n)
+		}
+	}
+	return arrays, nil
+}
+
+// describe gives the rows that bad cells are in, and the rejects that say why.
+func (w *csvWorker) describe(bad []cellOf) (rows []int, rejects []Reject) {
+	for _, b := range bad {
+		c, x := w.columns[b.column], w.rows.column(b.column)
+		text, _ := c.rare(x.at(b.row))
+		r := b.fault.reject(w.rows.number(b.row), c.field.Name, text, c.field.Type)
+		r.Raw = w.rows.raw(b.row)
+		rows, rejects = append(rows, b.row), append(rejects, r)
+	}
+	return rows, rejects
+}
+
+// longerThan gives the number, from 0, of the first row longer than limit bytes.
+func (s *csvRows) longerThan(limit int) (int64, bool) {
+	if len(s.data) <= limit {
+		return 0, false
+	}
+	for _, r := range s.rejects {
+		if len(r.Raw) > limit {
+			return r.Row, true
+		}
+	}
+	for r := range s.n {
+		if int(s.ends[(r+1)*s.columns-1]-(s.before[r]+1)) > limit {
+			return s.number(r), true
+		}
+	}
+	return 0, false
 }
 
 func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, error) {

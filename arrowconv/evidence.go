@@ -132,7 +132,7 @@ func (e *evidence) addLongNumber(s []byte, point byte) {
 	}
 	isInt := len(n.frac) == 0 && last != point
 	switch {
-	case last|0x20 >= 'a', hasExponent(s):
+	case hasExponent(s):
 		e.seen |= kindFloat
 		return
 	case !isInt:
@@ -189,4 +189,3 @@ func (e *evidence) typ(decimals bool) iceberg.Type {
 	}
 	return iceberg.PrimitiveTypes.String
 }
-

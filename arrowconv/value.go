@@ -300,4 +300,3 @@ func appendHex(dst, s []byte) ([]byte, fault) {
 func (f fault) reject(row int64, column string, value []byte, want iceberg.Type) Reject {
 	return Reject{Row: row, Column: column, Value: string(value), Want: FormatType(want), Reason: f.String()}
 }
-

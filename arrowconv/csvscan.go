@@ -1,0 +1,280 @@
+package arrowconv
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/bits"
+	"sync"
+)
+
+// The grammar is RFC 4180's: a field that begins with a quote ends at the next quote that is not
+// doubled, and a delimiter or line end must follow; any other field has no quote in it; a row ends
+// with LF, CRLF or the input. A row that breaks the grammar ends at the line end after the breach.
+//
+// It is read twice. The reader goroutine hops from quote to quote and finds where rows may be cut
+// and which rows break the grammar; that is cheap, as most bytes are no quotes. The workers then
+// find all fields of what is left, where the grammar holds, by the parity of quotes alone, 64 bytes
+// at a time. Cutting by parity alone, without the first pass, would be simpler and wrong: one stray
+// quote would swap inside and outside for the rest of the input.
+
+// csvChunk is a run of whole rows. data ends with a line end, also where the input does not.
+type csvChunk struct {
+	data   []byte
+	bad    []badRow
+	quotes bool  // data has a quote
+	bytes  int64 // of the input
+}
+
+// badRow is data[from:to] of a chunk, line end included: a row that breaks the grammar.
+type badRow struct {
+	from, to int
+	reason   string
+}
+
+const (
+	strayQuote = "a quote within an unquoted field"
+	afterQuote = "text after a closing quote"
+	openQuote  = "a quote that is never closed"
+)
+
+// errLongRow is what chunks gives for a row above the limit; its reader knows the row's number.
+var errLongRow = errors.New("row too long")
+
+// csvChunks cuts an input into chunks. Where it cuts depends on the bytes and the options alone.
+type csvChunks struct {
+	r         io.Reader
+	delim     byte
+	size, max int
+	carry     []byte // the start of a row, left over by the chunk before
+	eof       bool
+	free      *sync.Pool // of *[]byte
+}
+
+func newCSVChunks(r io.Reader, delim byte, o Options) *csvChunks {
+	size := min(o.ChunkBytes, maxChunk)
+	return &csvChunks{r: r, delim: delim, size: size, max: min(o.MaxRowBytes, maxChunk), free: new(sync.Pool)}
+}
+
+// maxChunk keeps positions within 32 bits, and offsets of Arrow strings too.
+const maxChunk = 1 << 30
+
+func (c *csvChunks) buffer(n int) []byte {
+	if p, ok := c.free.Get().(*[]byte); ok && cap(*p) > n {
+		return (*p)[:0]
+	}
+	return make([]byte, 0, n+64)
+}
+
+// recycle takes back the bytes of a chunk that nobody needs any more.
+func (c *csvChunks) recycle(ch csvChunk) {
+	if b := ch.data[:0]; cap(b) <= 2*c.size {
+		c.free.Put(&b)
+	}
+}
+
+// next returns the next chunk, and io.EOF after the last.
+func (c *csvChunks) next() (csvChunk, error) {
+	want := max(c.size, len(c.carry)+1)
+	b := append(c.buffer(want), c.carry...)
+	for {
+		read := 0
+		if !c.eof {
+			n, err := io.ReadFull(c.r, b[len(b):want])
+			read, b = n, b[:len(b)+n]
+			if c.eof = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); err != nil && !c.eof {
+				return csvChunk{}, err
+			}
+		}
+		if len(b) == 0 {
+			return csvChunk{}, io.EOF
+		}
+		size := len(b)
+		if c.eof && b[len(b)-1] != '\n' {
+			b = append(b, '\n')
+		}
+		end, ch := scanRows(b, c.delim, c.eof)
+		if end > 0 {
+			rest := b[end:]
+			ch.data, ch.bytes = b[:end:cap(b)], int64(min(end, size))
+			// The bytes after end stay where they are until the next call has copied them,
+			// and a chunk may be recycled before: so copy now.
+			c.carry = append(c.carry[:0], rest...)
+			return ch, nil
+		}
+		if len(b) > c.max {
+			return csvChunk{}, errLongRow
+		}
+		if read == 0 && c.eof {
+			return csvChunk{}, io.ErrUnexpectedEOF // not reached: at the end of the input every row ends
+		}
+		want = min(2*want, max(c.max+1, want+1))
+		b = append(make([]byte, 0, want+64), b...)
+	}
+}
+
+// scanRows finds the end of the last whole row of b, 0 where there is none, and the rows before it
+// that break the grammar. b begins with a row. With eof, b ends with a line end and so does its last row.
+func scanRows(b []byte, delim byte, eof bool) (end int, ch csvChunk) {
+	floor := 0 // the end of the last row known to end
+	at := 0    // outside quotes; all quotes before it are dealt with
+	for {
+		open := bytes.IndexByte(b[at:], '"')
+		if open < 0 {
+			return lastRowEnd(b, floor, len(b)), ch
+		}
+		open += at
+		ch.quotes = true
+		breach, reason := open, strayQuote
+		if open == 0 || b[open-1] == delim || b[open-1] == '\n' {
+			var more bool
+			at, breach, more = closeQuote(b, open+1, delim)
+			switch {
+			case breach >= 0:
+				reason = afterQuote
+			case !more:
+				continue
+			case !eof:
+				return lastRowEnd(b, floor, open), ch
+			default:
+				from := lastRowEnd(b, floor, open)
+				ch.bad = append(ch.bad, badRow{from, len(b), openQuote})
+				return len(b), ch
+			}
+		}
+		from := lastRowEnd(b, floor, open)
+		nl := bytes.IndexByte(b[breach:], '\n')
+		if nl < 0 {
+			return from, ch // the row goes on beyond b
+		}
+		at = breach + nl + 1
+		floor = at
+		ch.bad = append(ch.bad, badRow{from, at, reason})
+	}
+}
+
+// closeQuote looks for the end of a quoted field whose text begins at k. It returns the position after
+// the closing quote; or that of a breach of the grammar, else -1; or that more bytes are needed.
+func closeQuote(b []byte, k int, delim byte) (at, breach int, more bool) {
+	for {
+		i := bytes.IndexByte(b[k:], '"')
+		if i < 0 {
+			return 0, -1, true
+		}
+		k += i + 1
+		if k == len(b) {
+			return 0, -1, true
+		}
+		switch c := b[k]; {
+		case c == '"':
+			k++
+		case c == delim || c == '\n':
+			return k, -1, false
+		case c == '\r' && k+1 == len(b):
+			return 0, -1, true
+		case c == '\r' && b[k+1] == '\n':
+			return k, -1, false
+		default:
+			return 0, k, false
+		}
+	}
+}
+
+// lastRowEnd is the end of the last row that ends in b[floor:limit]; floor where none does. limit is
+// outside quotes and the grammar holds between the two, so the parity of quotes tells inside from outside.
+func lastRowEnd(b []byte, floor, limit int) int {
+	in := false
+	for i := limit - 1; i >= floor; i-- {
+		switch b[i] {
+		case '"':
+			in = !in
+		case '\n':
+			if !in {
+				return i + 1
+			}
+		}
+	}
+	return floor
+}
+
+const (
+	lowBits = 0x7f7f7f7f7f7f7f7f
+	gather  = 0x0102040810204080 // brings the low bits of eight bytes together in the top one
+)
+
+// equal8 has bit i set where byte i of w is the byte that c repeats.
+func equal8(w, c uint64) uint64 {
+	x := w ^ c
+	t := ((x & lowBits) + lowBits) | x // the high bit of a byte is clear where the byte is zero
+	return (^t & highBits >> 7) * gather >> 56
+}
+
+// inside has bit i set where an odd number of bits of q is set at or below i.
+func inside(q uint64) uint64 {
+	q ^= q << 1
+	q ^= q << 2
+	q ^= q << 4
+	q ^= q << 8
+	q ^= q << 16
+	q ^= q << 32
+	return q
+}
+
+// fieldEnds appends the positions in b of the delimiters and line ends of b[from:to] that are outside
+// quotes, and counts the line ends. The grammar holds there, and quotes says whether there are any.
+func fieldEnds(pos []uint32, b []byte, from, to int, delim byte, quotes bool) (ends []uint32, lines int) {
+	const nl, quote = '\n' * eachByte, '"' * eachByte
+	dl := uint64(delim) * eachByte
+	var in uint64 // all ones when the block before ended inside quotes
+	i := from
+	for ; i+64 <= to; i += 64 {
+		block := b[i : i+64 : i+64]
+		var d, n, q uint64
+		if quotes {
+			for k := 0; k < 64; k += 8 {
+				w := binary.LittleEndian.Uint64(block[k:])
+				d |= equal8(w, dl) << k
+				n |= equal8(w, nl) << k
+				q |= equal8(w, quote) << k
+			}
+			if q|in != 0 {
+				within := inside(q) ^ in
+				in = uint64(int64(within) >> 63)
+				d &^= within
+				n &^= within
+			}
+		} else {
+			for k := 0; k < 64; k += 8 {
+				w := binary.LittleEndian.Uint64(block[k:])
+				d |= equal8(w, dl) << k
+				n |= equal8(w, nl) << k
+			}
+		}
+		lines += bits.OnesCount64(n)
+		d |= n
+		if cap(pos)-len(pos) < 64 {
+			pos = append(make([]uint32, 0, 2*cap(pos)+1024), pos...)
+		}
+		add := pos[len(pos) : len(pos)+bits.OnesCount64(d)]
+		for j := range add {
+			add[j] = uint32(i + bits.TrailingZeros64(d))
+			d &= d - 1
+		}
+		pos = pos[:len(pos)+len(add)]
+	}
+	quoted := in != 0
+	for ; i < to; i++ {
+		switch c := b[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '\n':
+			lines++
+			pos = append(pos, uint32(i))
+		case c == delim:
+			pos = append(pos, uint32(i))
+		}
+	}
+	return pos, lines
+}
