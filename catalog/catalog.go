@@ -39,7 +39,8 @@ type Catalog struct {
 	// never print them whole.
 	Props iceberg.Properties
 
-	close func() error
+	close  func() error
+	sqlite *sqliteDB // nil for other types
 }
 
 // opener opens a catalog of one type. cfg.Props are complete: URI, Warehouse and

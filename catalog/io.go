@@ -13,8 +13,7 @@ import (
 
 // Aborter is implemented by the writers of this package's IOs. Abort ends the write
 // and leaves no file and no part of one: Close publishes, Abort takes back. After
-// one of them the other does nothing. Abort is safe to call from another goroutine
-// than the one that writes.
+// one of them the other does nothing.
 type Aborter interface{ Abort() error }
 
 // Abort ends a write without a file, whoever made the writer: one that cannot abort

@@ -266,4 +266,3 @@ func localWarehouse(given, dir, fallback string) (string, error) {
 		Do:   "use a directory with letters, digits and - _ . ~ in its name, or one below the working directory",
 	}
 }
-

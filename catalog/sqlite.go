@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -66,7 +67,7 @@ func openSQLite(ctx context.Context, name string, props iceberg.Properties, cfg 
 		_ = db.Close()
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return &Catalog{Catalog: cat, Props: lib, close: db.Close}, nil
+	return &Catalog{Catalog: cat, Props: lib, close: db.Close, sqlite: &sqliteDB{db, name}}, nil
 }
 
 // firstOpen repeats open while the database is busy. Turning a new database to WAL
@@ -129,4 +130,36 @@ func sqliteDSN(file, query string) string {
 		dsn += "&" + query
 	}
 	return dsn
+}
+
+// sqliteDB asks the database what iceberg-go's catalog has no call for. The table
+// is that of the JDBC catalog, which Java, PyIceberg and iceberg-go share.
+type sqliteDB struct {
+	db   *sql.DB
+	name string // of the catalog
+}
+
+// dropExact drops the table if its metadata is still the given one.
+func (s *sqliteDB) dropExact(ctx context.Context, tableName, metadata string) (bool, error) {
+	res, err := s.db.ExecContext(ctx,
+		`DELETE FROM iceberg_tables WHERE catalog_name = ? AND table_name = ? AND metadata_location = ?`,
+		s.name, tableName, metadata)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// metadataBelow returns a metadata file below location, other than own, that some
+// table of the database has; "" without one.
+func (s *sqliteDB) metadataBelow(ctx context.Context, location, own string) (string, error) {
+	var found string
+	err := s.db.QueryRowContext(ctx,
+		`SELECT metadata_location FROM iceberg_tables WHERE substr(metadata_location, 1, length(?1)) = ?1 AND metadata_location <> ?2 LIMIT 1`,
+		location+"/", own).Scan(&found)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return found, err
 }
