@@ -1,12 +1,242 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/catalog/rest"
 )
 
-func openREST(ctx context.Context, name string, props iceberg.Properties, cfg Config) (*Catalog, error) {
-	return nil, errors.New("not yet")
+// Timeouts of REST requests. iceberg-go sets none, so that a server that never
+// answers would hold a load forever. The answer to a commit may take its time: the
+// server writes metadata and may wait for others. Java's names for the properties.
+const (
+	propRESTConnectTimeout = "rest.client.connection-timeout-ms"
+	propRESTAnswerTimeout  = "rest.client.socket-timeout-ms"
+
+	restConnectTimeout = 10 * time.Second
+	restAnswerTimeout  = time.Minute
+	// restTotalFactor times the answer timeout is what a whole request may take, its
+	// body included.
+	restTotalFactor = 5
+)
+
+// openREST opens a REST catalog: it asks the server for its configuration, and for
+// a token first where there is a credential.
+func openREST(ctx context.Context, name string, props iceberg.Properties, _ Config) (*Catalog, error) {
+	uri, err := url.Parse(props["uri"])
+	if err != nil || uri.Host == "" || uri.Scheme != "http" && uri.Scheme != "https" {
+		return nil, &ConfigError{What: fmt.Sprintf("uri %q is not that of a REST catalog", props["uri"]), Do: "write https://host/path, without v1", Err: err}
+	}
+	lib := libraryProps(props)
+	transport, err := newRESTTransport(lib)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := restOptions(lib, transport)
+	if err != nil {
+		return nil, err
+	}
+	cat, err := rest.NewCatalog(ctx, name, strings.TrimRight(props["uri"], "/"), opts...)
+	if err != nil {
+		transport.CloseIdleConnections()
+		return nil, fmt.Errorf("%s: %w", uri.Redacted(), err)
+	}
+	return &Catalog{Catalog: cat, Props: lib, close: cat.Close}, nil
+}
+
+// restOptions hands the properties over that iceberg-go wants as options before it
+// asks for the server's configuration; it finds the rest among the properties.
+func restOptions(props iceberg.Properties, transport *restTransport) ([]rest.Option, error) {
+	more := maps.Clone(props)
+	delete(more, "uri")
+	var opts []rest.Option
+	text := func(key string, option func(string) rest.Option) {
+		if v := props[key]; v != "" {
+			opts = append(opts, option(v))
+		}
+		delete(more, key)
+	}
+	text("token", rest.WithOAuthToken)
+	text("credential", rest.WithCredential)
+	text("scope", rest.WithScope)
+	text("audience", rest.WithAudience)
+	text("resource", rest.WithResource)
+	text("prefix", rest.WithPrefix)
+	text("warehouse", rest.WithWarehouseLocation)
+	for _, key := range []string{"oauth2-server-uri", "rest.authorization-url"} {
+		v := props[key]
+		delete(more, key)
+		if v == "" {
+			continue
+		}
+		u, err := url.Parse(v)
+		if err != nil || u.Scheme == "" || u.Host == "" {
+			return nil, &ConfigError{What: fmt.Sprintf("%s %q is not a URI", key, v), Do: "write https://host/path", Err: err}
+		}
+		opts = append(opts, rest.WithAuthURI(u))
+		break // the first is the portable name
+	}
+	if sign, err := boolProp(props, "rest.sigv4-enabled"); err != nil {
+		return nil, err
+	} else if sign {
+		opts = append(opts, rest.WithSigV4RegionSvc(props["rest.signing-region"], props["rest.signing-name"]))
+	}
+	return append(opts, rest.WithAdditionalProps(more),
+		rest.WithTransportFactory(func(*tls.Config) (http.RoundTripper, func()) {
+			return transport, transport.CloseIdleConnections
+		})), nil
+}
+
+func boolProp(props iceberg.Properties, key string) (bool, error) {
+	v := props[key]
+	if v == "" {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(strings.ToLower(v))
+	if err != nil {
+		return false, &ConfigError{What: fmt.Sprintf("%s is %q", key, v), Do: "write true or false"}
+	}
+	return b, nil
+}
+
+type idempotencyKey struct{}
+
+// WithIdempotencyKey returns a context under which a commit carries key, a UUIDv7,
+// if the server says that it heeds such keys: it answers a second commit with the
+// same key as it did the first, instead of carrying it out. A key belongs to one
+// commit, byte by byte; one with another base or other files needs another key.
+// Catalogs other than REST ignore it.
+func WithIdempotencyKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, idempotencyKey{}, key)
+}
+
+// restTransport bounds the time of every request, and adds what iceberg-go does not.
+type restTransport struct {
+	*http.Transport
+	total time.Duration
+	// idempotent is set when the server's configuration has idempotency-key-lifetime.
+	idempotent atomic.Bool
+}
+
+func newRESTTransport(props iceberg.Properties) (*restTransport, error) {
+	millis := func(key string, byDefault time.Duration) (time.Duration, error) {
+		v := props[key]
+		if v == "" {
+			return byDefault, nil
+		}
+		n, err := strconv.Atoi(v)
+		if err != nil || n <= 0 {
+			return 0, &ConfigError{What: fmt.Sprintf("%s is %q", key, v), Do: "write milliseconds"}
+		}
+		return time.Duration(n) * time.Millisecond, nil
+	}
+	connect, err := millis(propRESTConnectTimeout, restConnectTimeout)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := millis(propRESTAnswerTimeout, restAnswerTimeout)
+	if err != nil {
+		return nil, err
+	}
+	skipVerify, err := boolProp(props, "rest.tls.skip-verify")
+	if err != nil {
+		return nil, err
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext
+	t.TLSHandshakeTimeout = connect
+	t.ResponseHeaderTimeout = answer
+	if skipVerify {
+		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the user asked for it
+	}
+	return &restTransport{Transport: t, total: restTotalFactor * answer}, nil
+}
+
+// RoundTrip sends the request and gives up when the whole of it takes too long.
+// What the caller sees then is a timeout of the wire, not the end of its context.
+func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	r = r.WithContext(ctx)
+	if key, ok := ctx.Value(idempotencyKey{}).(string); ok && r.Method == http.MethodPost && t.idempotent.Load() {
+		r.Header = r.Header.Clone()
+		r.Header.Set("Idempotency-Key", key)
+	}
+	timer := time.AfterFunc(t.total, func() { cancel(errRESTTimeout) })
+	rsp, err := t.Transport.RoundTrip(r)
+	if err != nil {
+		timer.Stop()
+		if context.Cause(ctx) == errRESTTimeout { //nolint:errorlint // our own value
+			err = errRESTTimeout
+		}
+		cancel(nil)
+		return nil, err
+	}
+	rsp.Body = &timedBody{rsp.Body, ctx, func() { timer.Stop(); cancel(nil) }}
+	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/v1/config") && rsp.StatusCode == http.StatusOK {
+		return t.learn(rsp)
+	}
+	return rsp, nil
+}
+
+// learn reads from the server's configuration whether it heeds idempotency keys:
+// iceberg-go keeps no field that it does not know.
+func (t *restTransport) learn(rsp *http.Response) (*http.Response, error) {
+	body, err := io.ReadAll(rsp.Body)
+	_ = rsp.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		Lifetime string `json:"idempotency-key-lifetime"`
+	}
+	if json.Unmarshal(body, &config) == nil && config.Lifetime != "" {
+		t.idempotent.Store(true)
+	}
+	rsp.Body = io.NopCloser(bytes.NewReader(body))
+	return rsp, nil
+}
+
+type timedBody struct {
+	io.ReadCloser
+	ctx  context.Context
+	done func()
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && context.Cause(b.ctx) == errRESTTimeout { //nolint:errorlint // io.EOF is never wrapped by a Reader, and our own value
+		err = errRESTTimeout
+	}
+	return n, err
+}
+
+func (b *timedBody) Close() error {
+	defer b.done()
+	return b.ReadCloser.Close()
+}
+
+// errRESTTimeout is a net.Error.
+var errRESTTimeout error = restTimeoutError{}
+
+type restTimeoutError struct{}
+
+func (restTimeoutError) Error() string   { return "the catalog took too long to answer" }
+func (restTimeoutError) Timeout() bool   { return true }
+func (restTimeoutError) Temporary() bool { return true }
+func (restTimeoutError) Hint() string {
+	return "set " + propRESTAnswerTimeout + " to wait longer"
 }
