@@ -1,0 +1,74 @@
+# The verbs. They need nothing but Go; lint, interop, up and bench fetch their pinned tools
+# into ./.tools, which git ignores.
+
+export CGO_ENABLED = 0
+
+BIN      := bin/icewright
+TOOLS    := $(CURDIR)/.tools
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS  := -s -w $(if $(VERSION),-X main.version=$(VERSION))
+
+GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
+GOFUMPT  := $(TOOLS)/gofumpt-v0.9.2
+FUZZTIME ?= 20s
+
+.PHONY: help build run test race check fmt lint interop bench fuzz up down clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## bin/icewright, one static binary
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/icewright
+
+run: build ## load the sample data twice into a table in ./demo, and show it
+	@rm -rf demo && mkdir demo
+	@cd demo && for try in 1 2; do \
+	  echo '$$ icewright load examples/flights --table air.flights --partition-by "day(departed_at)"' && \
+	  ../$(BIN) load ../examples/flights --table air.flights --partition-by 'day(departed_at)' && echo || exit; \
+	done
+	@cd demo && echo '$$ icewright show air.flights --limit 5' && ../$(BIN) show air.flights --limit 5 && echo
+	@cd demo && echo '$$ icewright history air.flights' && ../$(BIN) history air.flights
+
+test: ## every test that needs nothing but Go
+	go test ./...
+
+race: ## the same with the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./...
+
+check: fmt lint build ## what CI checks besides the tests
+	go vet ./...
+
+fmt: $(GOFUMPT) ## fail where a file is not as gofumpt would have it
+	@out=$$($(GOFUMPT) -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted: $$out"; exit 1; }
+
+lint: $(GOLANGCI) ## golangci-lint, with the floor plan's import rules
+	$(GOLANGCI) run ./...
+
+interop: ## against S3 servers, REST catalogs, PyIceberg and DuckDB
+	go test -tags interop ./interop/... -count=1
+
+bench: ## the benchmarks, with seeded data
+	go run ./bench
+
+fuzz: ## every fuzz target for FUZZTIME (default 20s)
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -h '^func Fuzz' $$dir/*_test.go | sed -E 's/func (Fuzz[A-Za-z0-9_]*).*/\1/'); do \
+	    echo "$$dir $$target"; go test $$dir -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); \
+	  done; done
+
+up: ## start the local stack: an S3 server and a REST catalog
+	go run ./localstack up
+
+down: ## stop the local stack
+	go run ./localstack down
+
+clean: ## remove what the verbs made
+	rm -rf bin demo .tools
+
+$(GOLANGCI):
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv $(TOOLS)/golangci-lint $@
+
+$(GOFUMPT):
+	GOBIN=$(TOOLS) go install mvdan.cc/gofumpt@v0.9.2
+	mv $(TOOLS)/gofumpt $@
