@@ -1,0 +1,117 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/icewright/icewright/arrowconv"
+	"github.com/icewright/icewright/job"
+)
+
+// The headings of load's flags, in the order of a load: what comes in, which table it goes to,
+// what of it is replaced, and how the run goes about it.
+const (
+	headInput   = "Input"
+	headTable   = "New table"
+	headReplace = "Replace"
+	headRun     = "Run"
+)
+
+func (a *app) loadCommand() *cobra.Command {
+	var (
+		j        job.Job
+		mode     string
+		format   string
+		progress string
+	)
+	cmd := &cobra.Command{
+		Use:   "load SOURCE... --table NS.NAME",
+		Short: "Load files into a table, replacing the partitions they touch",
+		Long: `Load reads files and swaps the touched partitions of a table for their rows, in one
+atomic snapshot. Loading the same files again publishes nothing.
+
+A SOURCE is a file, a directory, a glob (** crosses directories), an s3:// address with a
+prefix or a glob, or - for standard input; plain, gzip or zstd. The table is made by the
+first load, with the schema of --schema or one that is inferred; from then on the table's
+schema decides.`,
+		Example: `  icewright load flights/*.csv.gz --table air.flights --partition-by 'day(departed_at)'
+  icewright load s3://bucket/in/2024-01-15/ --table lake.events --slice 'event_date=2024-01-15' --catalog prod
+  zcat big.csv.gz | icewright load - --format csv --table lake.big --partition-by 'bucket(16, id)' --sort-by ts
+  icewright load events.ndjson --table lake.events --rejects bad/ --max-rejects 1%`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			j.Sources, j.Stdin, j.Catalog = args, a.stdin, a.global.catalog
+			j.Mode, j.Format = job.Mode(strings.ToLower(mode)), arrowconv.Format(strings.ToLower(format))
+			reporter, err := newReporter(a, progress)
+			if err != nil {
+				return err
+			}
+			j.Progress = reporter.report
+			j.Warn = func(text string) { a.log.Warn(text) }
+			reporter.start()
+			receipt, err := job.Load(cmd.Context(), j)
+			reporter.stop()
+			if err == nil || a.global.output == "json" {
+				if receipt.Error != nil {
+					receipt.Error.ExitCode = exitCode(cmd.Context(), err)
+				}
+				if perr := a.printReceipt(receipt); err == nil {
+					err = perr
+				}
+			}
+			return err
+		},
+	}
+	f := under(cmd.Flags(), headInput)
+	f.text(&j.Table, "table", "", "`TABLE` to load into, with its namespace: air.flights (required)")
+	f.text(&mode, "mode", "replace", "how the run changes the table; replace is the only `MODE` of this version")
+	f.text(&format, "format", "", "`FORMAT` of the sources: csv, tsv, ndjson or parquet (default: by name and content)")
+	f.text(&j.Delimiter, "delimiter", "", "`CHARACTER` between CSV fields, or tab (default: a comma)")
+	f.truth(&j.NoHeader, "no-header", "the first CSV line is data; columns are in table order")
+	f.texts(&j.Nulls, "null", "CSV `TOKEN` that means null (repeatable; default: an empty field without quotes)")
+	f.truth(&j.DecimalComma, "decimal-comma", "numbers are written 12,50")
+	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
+	f.text(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")
+	f.text(&j.MaxRejects, "max-rejects", "", "most bad rows to set aside: `N` or N% (default: no bound)")
+
+	f = under(cmd.Flags(), headTable)
+	f.text(&j.Schema, "schema", "", "`FILE` with the schema, Iceberg JSON or YAML (default: inferred)")
+	f.number(&j.InferRows, "infer-rows", 0, "infer the schema from the first `ROWS` (default: the whole first source)")
+	f.truth(&j.Decimals, "decimals", "infer decimals instead of doubles")
+	f.text(&j.PartitionBy, "partition-by", "", "partition `SPEC`: 'day(ts), bucket(16, id), region'")
+	f.text(&j.SortBy, "sort-by", "", "sort `ORDER` of the rows in each file: 'ts, id desc'")
+	f.props(&j.TableProps, "table-prop", "table property (repeatable)")
+	f.number(&j.FormatVersion, "format-version", 0, "Iceberg format `VERSION`: 1, 2 or 3 (default: 2)")
+
+	f = under(cmd.Flags(), headReplace)
+	f.text(&j.Slice, "slice", "", "`EXPRESSION` for the part of the table that the run owns (default: the partitions its rows are in)")
+	f.text(&j.Outside, "outside", "", "rows outside --slice: `CHOICE` of fail and drop (default: fail)")
+	f.text(&j.OnEmpty, "on-empty", "", "input without rows: `CHOICE` of fail, keep (what is there) and clear (the slice) (default: fail)")
+	f.truth(&j.ReplaceTable, "replace-table", "the whole table is the slice; needed where it is unpartitioned")
+	f.text(&j.MaxShrink, "max-shrink", "", "refuse where a partition would lose more than this `SHARE` of its rows (default: 50%)")
+	f.truth(&j.AllowShrink, "allow-shrink", "let partitions shrink")
+	f.truth(&j.CompareRows, "compare-rows", "scan partitions that other engines wrote, to find those that are unchanged")
+
+	f = under(cmd.Flags(), headRun)
+	f.text(&j.Branch, "branch", "", "`BRANCH` to publish to (default: main)")
+	f.text(&j.RunKey, "run-key", "", "`NAME` of the run in the table's history (default: table, mode and slice)")
+	f.truth(&j.DryRun, "dry-run", "say what would change, and publish nothing")
+	f.bytes(&j.Memory, "memory", 1<<30, "memory budget")
+	f.text(&j.SpillDir, "spill-dir", "", "`DIR` for what does not fit in memory (default: the temporary directory)")
+	f.number(&j.Workers, "workers", 0, "`CORES` to use (default: all)")
+	f.text(&progress, "progress", "auto", "`HOW` to show progress on standard error: auto, bar, log, json or none")
+	return cmd
+}
+
+// seconds is d as people read it.
+func seconds(s float64) string {
+	switch d := time.Duration(s * float64(time.Second)); {
+	case d < time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/icewright/icewright/job"
+)
+
+// printJSON writes v as one line: a scheduler that takes the last line of the output, as Airflow
+// does, gets the whole of it.
+func (a *app) printJSON(v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return a.print(b.Bytes())
+}
+
+// print writes a result to standard output.
+func (a *app) print(p []byte) error {
+	if _, err := a.stdout.Write(p); err != nil {
+		return outputError{err}
+	}
+	return nil
+}
+
+// maxPartitions is how many partitions a text receipt lists.
+const maxPartitions = 20
+
+func (a *app) printReceipt(r job.Receipt) error {
+	if a.global.output == "json" {
+		return a.printJSON(r)
+	}
+	return a.print([]byte(receiptText(r)))
+}
+
+// receiptText is a receipt for people: a sentence, what else they should know, and the
+// partitions that changed.
+func receiptText(r job.Receipt) string {
+	var b strings.Builder
+	var changed []job.PartitionReceipt
+	for _, p := range r.Partitions {
+		if p.Changed {
+			changed = append(changed, p)
+		}
+	}
+	flat := len(r.Partitions) == 1 && r.Partitions[0].Partition == ""
+	same := len(r.Partitions) - len(changed)
+	target := r.Table
+	if r.Branch != "main" {
+		target += " (branch " + r.Branch + ")"
+	}
+	fmt.Fprintf(&b, "%s %s: ", r.Status, target)
+	switch r.Status {
+	case job.Unchanged, job.AlreadyPublished:
+		if r.RowsUnchanged == 0 {
+			b.WriteString("nothing to publish")
+			break
+		}
+		fmt.Fprintf(&b, "%s%s already there, nothing published", plural(r.RowsUnchanged, "row"), in(len(r.Partitions), flat))
+	default:
+		fmt.Fprintf(&b, "%s%s", plural(r.RowsWritten, "row"), in(len(changed), flat))
+		if r.SnapshotID != nil {
+			fmt.Fprintf(&b, " (snapshot %d)", *r.SnapshotID)
+		}
+		if same > 0 {
+			fmt.Fprintf(&b, ", %s unchanged", plural(int64(same), "partition"))
+		}
+		if r.Status == job.Planned {
+			b.WriteString(" would change; nothing published")
+		}
+	}
+	fmt.Fprintf(&b, ", in %s\n", seconds(r.Seconds))
+	if r.RowsFiltered > 0 {
+		fmt.Fprintf(&b, "  %s outside the slice dropped\n", plural(r.RowsFiltered, "row"))
+	}
+	if r.RowsRejected > 0 {
+		fmt.Fprintf(&b, "  %s rejected, see %s\n", plural(r.RowsRejected, "row"), r.RejectsFile)
+	}
+	if r.Attempts > 1 {
+		fmt.Fprintf(&b, "  planned %d times, since others were writing\n", r.Attempts)
+	}
+	if r.TableCreated {
+		b.WriteString("  made the table\n")
+	}
+	if r.Status != job.Unchanged && len(changed) > 0 {
+		rows := [][]string{{"partition", "rows before", "rows after"}}
+		for i, p := range changed {
+			if i == maxPartitions {
+				break
+			}
+			name := p.Partition
+			if name == "" {
+				name = "(whole table)"
+			}
+			rows = append(rows, []string{name, grouped(p.RowsBefore), grouped(p.RowsAfter)})
+		}
+		b.WriteString(aligned("  ", rows, 1, 2))
+		if more := len(changed) - maxPartitions; more > 0 {
+			fmt.Fprintf(&b, "  … and %s more\n", plural(int64(more), "partition"))
+		}
+	}
+	return b.String()
+}
+
+// in is " in 31 partitions", and nothing where the table is unpartitioned.
+func in(partitions int, flat bool) string {
+	if flat {
+		return ""
+	}
+	return " in " + plural(int64(partitions), "partition")
+}
+
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return grouped(n) + " " + noun + "s"
+}
+
+// aligned lays rows out in columns, those of right flush right, each line behind indent.
+func aligned(indent string, rows [][]string, right ...int) string {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], screenWidth(cell))
+		}
+	}
+	flushRight := map[int]bool{}
+	for _, i := range right {
+		flushRight[i] = true
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			if i > 0 {
+				line.WriteString("  ")
+			}
+			pad := strings.Repeat(" ", widths[i]-screenWidth(cell))
+			if flushRight[i] {
+				line.WriteString(pad + cell)
+			} else {
+				line.WriteString(cell + pad)
+			}
+		}
+		b.WriteString(indent + strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/icewright/icewright/job"
+)
+
+func (a *app) tableCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "table",
+		Short: "Describe or drop a table",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.describeCommand(), a.dropCommand())
+	return cmd
+}
+
+func (a *app) describeCommand() *cobra.Command {
+	var (
+		t          job.Target
+		partitions int
+	)
+	cmd := &cobra.Command{
+		Use:   "describe NS.NAME",
+		Short: "Print a table's schema, partitioning, properties and sizes",
+		Example: `  icewright table describe air.flights
+  icewright table describe air.flights --output json | jq '.columns[].name'`,
+		Args: oneTable,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t.Catalog, t.Table = a.global.catalog, args[0]
+			d, err := job.Describe(cmd.Context(), t)
+			if err != nil {
+				return err
+			}
+			if a.global.output == "json" {
+				return a.printJSON(d)
+			}
+			return a.print([]byte(descriptionText(d, partitions)))
+		},
+	}
+	f := under(cmd.Flags(), "Table")
+	f.number(&partitions, "partitions", 10, "list the `N` largest partitions as text; 0 lists all")
+	f.snapshot(&t)
+	return cmd
+}
+
+func descriptionText(d job.Description, most int) string {
+	var b strings.Builder
+	facts := [][]string{
+		{"table", d.Table},
+		{"location", d.Location},
+		{"format version", strconv.Itoa(d.FormatVersion)},
+		{"partition by", cmp.Or(d.PartitionBy, "(unpartitioned)")},
+		{"sort by", cmp.Or(d.SortBy, "(unsorted)")},
+	}
+	if d.SnapshotID == nil {
+		facts = append(facts, []string{"snapshot", "(none yet)"})
+	} else {
+		facts = append(facts,
+			[]string{"snapshot", fmt.Sprintf("%d, %s", *d.SnapshotID, d.Updated.Format(time.DateTime)+"Z")},
+			[]string{"rows", grouped(d.Rows)},
+			[]string{"data files", fmt.Sprintf("%s, %s", grouped(int64(d.DataFiles)), bytesText(d.Bytes))},
+		)
+		if d.DeleteFiles > 0 {
+			facts = append(facts, []string{"delete files", grouped(int64(d.DeleteFiles)) + " (the rows they take away are counted above)"})
+		}
+	}
+	for _, r := range d.Refs {
+		if r.Name != "main" {
+			facts = append(facts, []string{r.Type + " " + r.Name, strconv.FormatInt(r.SnapshotID, 10)})
+		}
+	}
+	b.WriteString(aligned("", facts))
+
+	rows := [][]string{{"id", "column", "type", ""}}
+	for _, c := range d.Columns {
+		required := ""
+		if c.Required {
+			required = "required"
+		}
+		rows = append(rows, []string{strconv.Itoa(c.ID), c.Name, c.Type, required})
+	}
+	b.WriteString("\n" + aligned("", rows, 0))
+
+	if len(d.Properties) > 0 {
+		b.WriteByte('\n')
+		rows = [][]string{{"property", "value"}}
+		for _, k := range slices.Sorted(maps.Keys(d.Properties)) {
+			rows = append(rows, []string{k, d.Properties[k]})
+		}
+		b.WriteString(aligned("", rows))
+	}
+	if len(d.Partitions) > 0 && d.PartitionBy != "" {
+		rows = [][]string{{"partition", "rows", "files", "size"}}
+		for i, p := range d.Partitions {
+			if most > 0 && i == most {
+				break
+			}
+			rows = append(rows, []string{cmp.Or(p.Partition, "(whole table)"), grouped(p.Rows), grouped(int64(p.DataFiles + p.DeleteFiles)), bytesText(p.Bytes)})
+		}
+		b.WriteString("\n" + aligned("", rows, 1, 2, 3))
+		if more := len(d.Partitions) - most; most > 0 && more > 0 {
+			fmt.Fprintf(&b, "… and %s more\n", plural(int64(more), "partition"))
+		}
+	}
+	return b.String()
+}
+
+// bytesText is n with a unit: "3.1 MiB".
+func bytesText(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	units := []string{"KiB", "MiB", "GiB", "TiB"}
+	v, i := float64(n)/1024, 0
+	for v >= 1024 && i < len(units)-1 {
+		v, i = v/1024, i+1
+	}
+	return fmt.Sprintf("%.1f %s", v, units[i])
+}
+
+func (a *app) dropCommand() *cobra.Command {
+	var (
+		t job.Target
+		o job.DropOptions
+	)
+	cmd := &cobra.Command{
+		Use:   "drop NS.NAME --yes",
+		Short: "Take a table out of its catalog",
+		Long: `Drop takes a table out of its catalog. Its files stay, unless --purge removes them too.
+Neither can be undone, which is why --yes must be said.`,
+		Example: `  icewright table drop air.flights --yes --purge`,
+		Args:    oneTable,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t.Catalog, t.Table = a.global.catalog, args[0]
+			d, err := job.Drop(cmd.Context(), t, o)
+			if err != nil {
+				return err
+			}
+			if a.global.output == "json" {
+				return a.printJSON(d)
+			}
+			what := "its files are still there"
+			if d.Purged {
+				what = "and its files removed"
+			}
+			return a.print(fmt.Appendf(nil, "dropped %s, %s\n", d.Table, what))
+		},
+	}
+	f := under(cmd.Flags(), "Drop")
+	f.truth(&o.Yes, "yes", "yes, drop it")
+	f.truth(&o.Purge, "purge", "remove its data and metadata files too")
+	return cmd
+}

@@ -1,0 +1,154 @@
+package job
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/writer/slice"
+)
+
+// Description says what a table is and what one of its snapshots holds.
+type Description struct {
+	Table         string             `json:"table"`
+	UUID          string             `json:"uuid"`
+	Location      string             `json:"location"`
+	Metadata      string             `json:"metadata_location"`
+	FormatVersion int                `json:"format_version"`
+	Columns       []Column           `json:"columns"`
+	PartitionBy   string             `json:"partition_by"`
+	SortBy        string             `json:"sort_by"`
+	Properties    iceberg.Properties `json:"properties"`
+	Refs          []Ref              `json:"refs"`
+
+	// SnapshotID and what follows are about the snapshot that was asked for; nil and 0 where the
+	// table has none yet.
+	SnapshotID  *int64     `json:"snapshot_id"`
+	Updated     *time.Time `json:"updated"`
+	Rows        int64      `json:"rows"` // of the data files: rows that delete files take away count
+	DataFiles   int        `json:"data_files"`
+	DeleteFiles int        `json:"delete_files"`
+	Bytes       int64      `json:"bytes"`
+	// Partitions, largest first; one with an empty path where the table is unpartitioned.
+	Partitions []PartitionSize `json:"partitions"`
+}
+
+// Column is a column of the table.
+type Column struct {
+	ID       int    `json:"id"`
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Required bool   `json:"required"`
+	Doc      string `json:"doc,omitempty"`
+}
+
+// Ref is a branch or a tag.
+type Ref struct {
+	Name       string `json:"name"`
+	Type       string `json:"type"`
+	SnapshotID int64  `json:"snapshot_id"`
+}
+
+// PartitionSize is how much one partition holds.
+type PartitionSize struct {
+	Partition   string `json:"partition"`
+	SpecID      int    `json:"spec_id"`
+	Rows        int64  `json:"rows"`
+	DataFiles   int    `json:"data_files"`
+	DeleteFiles int    `json:"delete_files"`
+	Bytes       int64  `json:"bytes"`
+}
+
+// Describe reads a table's metadata and the manifests of the snapshot that t names; no data file.
+func Describe(ctx context.Context, t Target) (Description, error) {
+	cat, tbl, err := t.open(ctx)
+	if err != nil {
+		return Description{}, err
+	}
+	defer cat.Close()
+	snap, err := t.snapshot(tbl)
+	if err != nil {
+		return Description{}, err
+	}
+	meta, schema := tbl.Metadata(), tbl.Schema()
+	d := Description{
+		Table: t.Table, UUID: meta.TableUUID().String(), Location: tbl.Location(), Metadata: tbl.MetadataLocation(),
+		FormatVersion: meta.Version(), Properties: tbl.Properties(),
+		PartitionBy: catalog.FormatSpec(tbl.Spec(), schema), SortBy: catalog.FormatSortOrder(tbl.SortOrder(), schema),
+		Columns: []Column{}, Refs: []Ref{}, Partitions: []PartitionSize{},
+	}
+	if d.Properties == nil {
+		d.Properties = iceberg.Properties{}
+	}
+	for _, f := range schema.Fields() {
+		d.Columns = append(d.Columns, Column{ID: f.ID, Name: f.Name, Type: f.Type.String(), Required: f.Required, Doc: f.Doc})
+	}
+	for name, ref := range meta.Refs() {
+		d.Refs = append(d.Refs, Ref{Name: name, Type: string(ref.SnapshotRefType), SnapshotID: ref.SnapshotID})
+	}
+	slices.SortFunc(d.Refs, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })
+	if snap == nil {
+		return d, nil
+	}
+	updated := time.UnixMilli(snap.TimestampMs).UTC()
+	d.SnapshotID, d.Updated = &snap.SnapshotID, &updated
+	if err := d.measure(ctx, tbl, snap); err != nil {
+		return Description{}, fmt.Errorf("table %s: %w", t.Table, catalog.Classify(err))
+	}
+	return d, nil
+}
+
+// measure counts what the snapshot's manifests list.
+func (d *Description) measure(ctx context.Context, tbl *table.Table, snap *table.Snapshot) error {
+	fs, err := tbl.FS(ctx)
+	if err != nil {
+		return err
+	}
+	manifests, err := snap.Manifests(fs)
+	if err != nil {
+		return err
+	}
+	sizes := map[string]*PartitionSize{}
+	for _, m := range manifests {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		spec := tbl.Metadata().PartitionSpecByID(int(m.PartitionSpecID()))
+		if spec == nil {
+			return fmt.Errorf("manifest %s has an unknown partition spec %d", m.FilePath(), m.PartitionSpecID())
+		}
+		for e, err := range m.Entries(fs, true) {
+			if err != nil {
+				return err
+			}
+			f := e.DataFile()
+			p := slice.PartitionOf(f, *spec, tbl.Schema())
+			size := sizes[p.Key]
+			if size == nil {
+				size = &PartitionSize{Partition: p.Path, SpecID: p.SpecID}
+				sizes[p.Key] = size
+			}
+			d.Bytes, size.Bytes = d.Bytes+f.FileSizeBytes(), size.Bytes+f.FileSizeBytes()
+			if f.ContentType() != iceberg.EntryContentData {
+				d.DeleteFiles, size.DeleteFiles = d.DeleteFiles+1, size.DeleteFiles+1
+				continue
+			}
+			d.DataFiles, size.DataFiles = d.DataFiles+1, size.DataFiles+1
+			d.Rows, size.Rows = d.Rows+f.Count(), size.Rows+f.Count()
+		}
+	}
+	for _, s := range sizes {
+		d.Partitions = append(d.Partitions, *s)
+	}
+	slices.SortFunc(d.Partitions, func(a, b PartitionSize) int {
+		return cmp.Or(cmp.Compare(b.Rows, a.Rows), strings.Compare(a.Partition, b.Partition), cmp.Compare(a.SpecID, b.SpecID))
+	})
+	return nil
+}

@@ -1,0 +1,371 @@
+// Package job carries out what a user asks for: it validates a job, opens its catalog, resolves
+// its sources, makes or loads its table, and hands the rows to the writer. What a run did comes
+// back as a Receipt. The reading commands (show, history, describe, drop) live here too, so that
+// cmd has no logic of its own.
+//
+//   - A Job says what to load, from where, into which table, and how.
+//   - A run is one execution of a job; its run key names it in the table's history.
+//   - A Receipt says what a run did, for people and for machines.
+//   - A Target is the table that a reading command is about.
+//
+// The package knows no wire formats (arrowconv), no origins (source) and no commits (writer). It
+// logs nothing: news goes to Job.Progress and Job.Warn, results are values.
+package job
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/google/uuid"
+
+	"github.com/icewright/icewright/arrowconv"
+	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/writer"
+	"github.com/icewright/icewright/writer/plan"
+	"github.com/icewright/icewright/writer/stage"
+)
+
+// ErrUsage is the class of everything that is wrong with the question itself: a flag that does
+// not parse, two flags that exclude one another, a table that cannot be what it is asked to be.
+// Running it again as it stands cannot help.
+var ErrUsage = errors.New("usage")
+
+// Error is a failure with advice. It wraps the sentinel that says what a caller can do about it.
+type Error struct {
+	Class  error  // ErrUsage, arrowconv.ErrInput, ...
+	Text   string // what failed, on which thing, why
+	Advice string // what to do; may be empty
+}
+
+func (e *Error) Error() string { return e.Text }
+func (e *Error) Unwrap() error { return e.Class }
+
+// Hint is what the user can do about it, one line.
+func (e *Error) Hint() string { return e.Advice }
+
+func usage(hint, format string, args ...any) error {
+	return &Error{Class: ErrUsage, Text: fmt.Sprintf(format, args...), Advice: hint}
+}
+
+// Mode is how a run changes the table.
+type Mode string
+
+// The modes of a load. Replace is the only one that this version carries out.
+const (
+	Replace Mode = "replace"
+	Merge   Mode = "merge"
+	Insert  Mode = "insert"
+	Append  Mode = "append"
+)
+
+// Job says what to load, from where, into which table, and how. The zero value of every field
+// but Sources and Table works. Field names are the flags' names: Job.RunKey is --run-key.
+type Job struct {
+	// Sources are files, directories, globs, s3:// addresses, or "-" for Stdin; at least one.
+	Sources []string
+	// Table is the table's name with its namespace: "lake.events".
+	Table string
+	// Mode is how the run changes the table. The default, "", is Replace.
+	Mode Mode
+
+	// Format of the sources. The default, "", decides by each source's name and content.
+	Format arrowconv.Format
+	// Delimiter between CSV fields: one ASCII character, or "tab". Default: a comma (TSV: a tab).
+	Delimiter string
+	// NoHeader says that the first line is data; columns are then taken in table order.
+	NoHeader bool
+	// Nulls are the CSV tokens that mean null. Default: an empty field without quotes.
+	Nulls []string
+	// DecimalComma reads 12,50 as twelve and a half.
+	DecimalComma bool
+	// TimeZone is the IANA name of the zone that timestamps without one are taken in. Default: UTC.
+	TimeZone string
+
+	// Schema is a file with the schema of a new table (Iceberg JSON, or YAML). Default: inference.
+	Schema string
+	// InferRows bounds the rows that inference reads. Default, 0: the whole first source.
+	InferRows int
+	// Decimals lets inference make decimals where every value of a column has decimal places.
+	Decimals bool
+	// PartitionBy is the partition spec of a new table: "day(ts), bucket(16, id)".
+	PartitionBy string
+	// SortBy is the sort order of a new table: "ts, id desc".
+	SortBy string
+	// TableProps are table properties of a new table.
+	TableProps iceberg.Properties
+	// FormatVersion of a new table: 1, 2 or 3. Default, 0: 2.
+	FormatVersion int
+
+	// Slice is the part of the table that the run owns. Default, "": the partitions its rows are in.
+	Slice string
+	// Outside says what becomes of rows outside Slice: "fail" (the default, "") or "drop".
+	Outside string
+	// OnEmpty says what input without rows does: "fail" (the default, ""), "keep" or "clear".
+	OnEmpty string
+	// ReplaceTable allows a load without Slice to replace an unpartitioned table as a whole.
+	ReplaceTable bool
+	// MaxShrink is the share of its rows that a partition may lose: "50%", "0.5". Default, "": 50%.
+	MaxShrink string
+	// AllowShrink turns the guard of MaxShrink off.
+	AllowShrink bool
+	// CompareRows scans live files without a digest, to find partitions that are unchanged.
+	CompareRows bool
+
+	// Rejects is a directory that bad rows are set aside in. Default, "": the first one ends the run.
+	Rejects string
+	// MaxRejects bounds the rejected rows: "100" or "1%" of the rows read. Default, "": no bound.
+	MaxRejects string
+
+	// RunKey names the run in the table's history. Default, "": made of table, mode and slice.
+	RunKey string
+	// Branch that the run publishes to. Default, "": main.
+	Branch string
+
+	// Memory bounds the bytes held. Default, 0: 1 GiB.
+	Memory int64
+	// SpillDir is where what does not fit in Memory goes. Default, "": the system's temporary directory.
+	SpillDir string
+	// Workers is the number of cores to use. Default, 0: all.
+	Workers int
+
+	// Catalog says which catalog the table is in. Its zero value is SQLite in ./lake.
+	Catalog catalog.Config
+	// DryRun stages and plans, publishes nothing, and removes what it staged.
+	DryRun bool
+
+	// Stdin is read where a source is "-".
+	Stdin io.Reader
+	// Attempt names this process in the snapshot summary. Default, the zero UUID: a new UUIDv7.
+	Attempt uuid.UUID
+	// Now is the clock. Default, nil: time.Now.
+	Now func() time.Time
+	// Progress hears how far the run is. Called from several goroutines; may be nil.
+	Progress func(Progress)
+	// Warn hears what the user should know though the run goes on. May be nil.
+	Warn func(string)
+}
+
+// Progress is how far a run is.
+type Progress = writer.Progress
+
+// Validate says what is wrong with j as far as it can be told without opening anything, naming
+// the flag. Errors wrap ErrUsage.
+func (j Job) Validate() error {
+	_, err := j.check()
+	return err
+}
+
+// settings are a job's texts, parsed.
+type settings struct {
+	ident      []string
+	convert    arrowconv.Options
+	zone       *time.Location
+	outside    stage.Outside
+	onEmpty    plan.OnEmpty
+	maxShrink  float64
+	maxRejects bound
+}
+
+func (j Job) check() (s settings, err error) {
+	if len(j.Sources) == 0 {
+		return s, usage("name files, directories, globs, s3:// addresses, or - for standard input", "no source given")
+	}
+	if n := slices.Index(j.Sources, "-"); n >= 0 && slices.Contains(j.Sources[n+1:], "-") {
+		return s, usage("", "standard input (-) is given twice")
+	}
+	if s.ident, err = parseTable(j.Table); err != nil {
+		return s, err
+	}
+	switch j.Mode {
+	case "", Replace:
+	case Merge, Insert, Append:
+		return s, usage("--mode replace swaps the partitions that the input touches",
+			"--mode %s is not available in this version", j.Mode)
+	default:
+		return s, usage("it is one of replace, merge, insert, append", "--mode: unknown mode %q", j.Mode)
+	}
+	switch j.Format {
+	case "", arrowconv.CSV, arrowconv.TSV, arrowconv.NDJSON, arrowconv.Parquet:
+	default:
+		return s, usage("it is one of csv, tsv, ndjson, parquet", "--format: unknown format %q", j.Format)
+	}
+	s.convert.Format = j.Format
+	s.convert.CSV = arrowconv.CSVOptions{NoHeader: j.NoHeader, Nulls: j.Nulls, DecimalComma: j.DecimalComma}
+	if s.convert.CSV.Delimiter, err = parseDelimiter(j.Delimiter); err != nil {
+		return s, err
+	}
+	if j.DecimalComma && s.convert.CSV.Delimiter == ',' {
+		return s, usage("say --delimiter ';' or --delimiter tab", "--decimal-comma: the delimiter is a comma too")
+	}
+	s.zone = time.UTC
+	if j.TimeZone != "" {
+		if s.zone, err = time.LoadLocation(j.TimeZone); err != nil {
+			return s, usage("use a name such as Europe/Berlin or UTC", "--time-zone: unknown time zone %q", j.TimeZone)
+		}
+	}
+	s.convert.TimeZone = s.zone
+	if j.InferRows < 0 {
+		return s, usage("0 reads the whole first source", "--infer-rows: %d is negative", j.InferRows)
+	}
+	switch j.FormatVersion {
+	case 0, 1, 2, 3:
+	default:
+		return s, usage("it is 1, 2 or 3", "--format-version: there is no version %d", j.FormatVersion)
+	}
+	switch j.Outside {
+	case "", "fail":
+		s.outside = stage.OutsideFail
+	case "drop":
+		s.outside = stage.OutsideDrop
+	default:
+		return s, usage("it is fail or drop", "--outside: unknown choice %q", j.Outside)
+	}
+	if j.Outside == "drop" && j.Slice == "" {
+		return s, usage("say which part of the table the run owns with --slice", "--outside drop needs --slice")
+	}
+	switch j.OnEmpty {
+	case "", "fail":
+		s.onEmpty = plan.OnEmptyFail
+	case "keep":
+		s.onEmpty = plan.OnEmptyKeep
+	case "clear":
+		s.onEmpty = plan.OnEmptyClear
+	default:
+		return s, usage("it is fail, keep or clear", "--on-empty: unknown choice %q", j.OnEmpty)
+	}
+	if j.ReplaceTable && j.Slice != "" {
+		return s, usage("--replace-table makes the whole table the slice", "--replace-table and --slice exclude one another")
+	}
+	s.maxShrink = 0.5
+	if j.MaxShrink != "" {
+		if s.maxShrink, err = parseShare(j.MaxShrink); err != nil {
+			return s, usage("say a share such as 50% or 0.5", "--max-shrink: %v", err)
+		}
+	}
+	if j.MaxRejects != "" {
+		if j.Rejects == "" {
+			return s, usage("--rejects DIR says where bad rows go", "--max-rejects needs --rejects")
+		}
+		if s.maxRejects, err = parseBound(j.MaxRejects); err != nil {
+			return s, usage("say a number such as 100 or a share such as 1%", "--max-rejects: %v", err)
+		}
+	}
+	if j.Memory < 0 || (j.Memory > 0 && j.Memory < minMemory) {
+		return s, usage("give it 64MiB or more", "--memory: %d bytes is too little", j.Memory)
+	}
+	if j.Workers < 0 {
+		return s, usage("0 uses every core", "--workers: %d is negative", j.Workers)
+	}
+	return s, nil
+}
+
+// minMemory is what a handful of open Parquet writers and the readers' chunks need.
+const minMemory = 64 << 20
+
+// branch is the branch that j publishes to.
+func (j Job) branch() string {
+	if j.Branch == "" {
+		return "main"
+	}
+	return j.Branch
+}
+
+func (j Job) mode() Mode {
+	if j.Mode == "" {
+		return Replace
+	}
+	return j.Mode
+}
+
+func (j Job) now() time.Time {
+	if j.Now != nil {
+		return j.Now()
+	}
+	return time.Now()
+}
+
+func (j Job) warn(format string, args ...any) {
+	if j.Warn != nil {
+		j.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+// tableSpec is what j says about the table's making.
+func (j Job) tableSpec() catalog.TableSpec {
+	return catalog.TableSpec{
+		PartitionBy:   j.PartitionBy,
+		SortBy:        j.SortBy,
+		FormatVersion: j.FormatVersion,
+		Props:         maps.Clone(j.TableProps),
+	}
+}
+
+// parseTable splits "ns.name". Errors wrap ErrUsage.
+func parseTable(name string) ([]string, error) {
+	if name == "" {
+		return nil, usage("say --table NAMESPACE.NAME", "no table given")
+	}
+	ident, err := catalog.ParseIdentifier(name)
+	if err != nil {
+		return nil, fmt.Errorf("--table: %w", err)
+	}
+	return ident, nil
+}
+
+func parseDelimiter(text string) (byte, error) {
+	switch text {
+	case "":
+		return 0, nil
+	case "tab", `\t`:
+		return '\t', nil
+	}
+	if len(text) != 1 || text[0] >= 0x80 || strings.ContainsAny(text, "\"\r\n\x00") {
+		return 0, usage("it is one ASCII character other than a quote or a line break, or the word tab",
+			"--delimiter: %q cannot be one", text)
+	}
+	return text[0], nil
+}
+
+// parseShare reads "50%" or "0.5" as a number from 0 to 1.
+func parseShare(text string) (float64, error) {
+	number, percent := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a share", text)
+	}
+	if percent {
+		v /= 100
+	}
+	if !(v >= 0 && v <= 1) {
+		return 0, fmt.Errorf("%q is not between 0 and 100%%", text)
+	}
+	return v, nil
+}
+
+// bound limits a number of rows: at most count, or at most share of the rows read. The zero
+// bound limits nothing.
+type bound struct {
+	text  string
+	count int64
+	share float64
+	kind  byte // 0: none, '#': count, '%': share
+}
+
+func parseBound(text string) (bound, error) {
+	if strings.HasSuffix(text, "%") {
+		share, err := parseShare(text)
+		return bound{text: text, share: share, kind: '%'}, err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return bound{}, fmt.Errorf("%q is neither a number of rows nor a percentage", text)
+	}
+	return bound{text: text, count: n, kind: '#'}, nil
+}

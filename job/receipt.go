@@ -1,0 +1,124 @@
+package job
+
+import (
+	"maps"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/icewright/icewright/writer"
+)
+
+// ReceiptVersion is the version of Receipt's JSON form. Fields may be added under one version;
+// a field that goes away or changes its meaning makes a new one.
+const ReceiptVersion = 1
+
+// Receipt says what a run did. docs/receipt.md describes its JSON form field by field; a test
+// holds the two together. Where a run failed it says how far it came, and Error says why.
+type Receipt struct {
+	Version int    `json:"version"`
+	Status  Status `json:"status"`
+	Table   string `json:"table"`
+	Mode    Mode   `json:"mode"`
+	Branch  string `json:"branch"`
+	Slice   string `json:"slice"`
+	Job     string `json:"job"`
+	RunKey  string `json:"run_key"`
+	Attempt string `json:"attempt"`
+
+	BaseSnapshotID *int64 `json:"base_snapshot_id"`
+	SnapshotID     *int64 `json:"snapshot_id"`
+
+	RowsRead          int64 `json:"rows_read"`
+	RowsWritten       int64 `json:"rows_written"`
+	RowsUnchanged     int64 `json:"rows_unchanged"`
+	RowsStale         int64 `json:"rows_stale"`
+	RowsRejected      int64 `json:"rows_rejected"`
+	RowsFiltered      int64 `json:"rows_filtered"`
+	DuplicatesDropped int64 `json:"duplicates_dropped"`
+	RowsInserted      int64 `json:"rows_inserted"`
+	RowsUpdated       int64 `json:"rows_updated"`
+	RowsDeleted       int64 `json:"rows_deleted"`
+
+	FilesAdded   int   `json:"files_added"`
+	FilesRemoved int   `json:"files_removed"`
+	BytesAdded   int64 `json:"bytes_added"`
+	BytesRead    int64 `json:"bytes_read"`
+	Sources      int   `json:"sources"`
+
+	Digest       string             `json:"digest"`
+	Attempts     int                `json:"attempts"`
+	Started      time.Time          `json:"started"`
+	Seconds      float64            `json:"seconds"`
+	Stages       map[string]float64 `json:"stages"`
+	TableCreated bool               `json:"table_created"`
+	RejectsFile  string             `json:"rejects_file"`
+	Partitions   []PartitionReceipt `json:"partitions"`
+
+	Error *Failure `json:"error"`
+}
+
+// PartitionReceipt is what a run did to one partition of its slice.
+type PartitionReceipt struct {
+	// Partition is the path form of the partition, "event_date=2024-01-15"; "" where the table
+	// is unpartitioned.
+	Partition  string `json:"partition"`
+	RowsBefore int64  `json:"rows_before"`
+	RowsAfter  int64  `json:"rows_after"`
+	// Digest of the rows after the run.
+	Digest  string `json:"digest"`
+	Changed bool   `json:"changed"`
+}
+
+// Failure says why a run did not do what it was asked to. ExitCode and Class are the caller's,
+// which knows what exit codes are.
+type Failure struct {
+	Message  string `json:"message"`
+	Hint     string `json:"hint"`
+	ExitCode int    `json:"exit_code"`
+}
+
+// Status is a run's outcome in one word.
+type Status string
+
+// The outcomes. The first four are successes.
+const (
+	Published        Status = "published"         // a snapshot carries the rows
+	Unchanged        Status = "unchanged"         // the table already held exactly these rows
+	AlreadyPublished Status = "already-published" // this run key landed before
+	Planned          Status = "planned"           // a dry run
+	Superseded       Status = "superseded"        // a later attempt has written the slice
+	Failed           Status = "failed"            // see Error; the table is as it was
+	Unknown          Status = "unknown"           // whether the snapshot landed is not known; see Error
+)
+
+// fill copies what the writer reports.
+func (r *Receipt) fill(res writer.Result) {
+	r.BaseSnapshotID, r.SnapshotID = idOf(res.Base), idOf(res.Snapshot)
+	r.RowsRead, r.RowsWritten, r.RowsUnchanged = res.RowsRead, res.RowsWritten, res.RowsUnchanged
+	r.RowsRejected, r.RowsFiltered = res.RowsRejected, res.RowsFiltered
+	r.BytesRead, r.Attempts = res.BytesRead, res.Attempts
+	r.Digest = res.Staged.Digest.String()
+	maps.Copy(r.Stages, res.Seconds)
+	p := res.Plan
+	if p == nil {
+		return
+	}
+	for _, f := range p.Add {
+		r.BytesAdded += f.FileSizeBytes()
+	}
+	r.FilesAdded, r.FilesRemoved = len(p.Add), len(p.Remove)
+	for _, p := range p.Partitions {
+		r.Partitions = append(r.Partitions, PartitionReceipt{
+			Partition: p.Partition.Path, RowsBefore: p.RowsBefore, RowsAfter: p.RowsAfter,
+			Digest: p.After.String(), Changed: p.Changed,
+		})
+	}
+}
+
+func idOf(s *table.Snapshot) *int64 {
+	if s == nil {
+		return nil
+	}
+	return &s.SnapshotID
+}
