@@ -1,16 +1,219 @@
 package arrowconv
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"iter"
-
-	"github.com/apache/iceberg-go"
+	"sync"
+	"unicode/utf8"
 )
 
-func readNDJSON(ctx context.Context, in Input, sc *target, o Options) iter.Seq2[Batch, error] {
-	return func(yield func(Batch, error) bool) {}
+// maxOffset keeps the offsets of a chunk's texts and lists within int32.
+const maxOffset = 1 << 30
+
+// readNDJSON reads one JSON object a line.
+//
+// A chunk of whole lines makes one batch. A row is parsed once, driven by the schema: each value goes
+// from its text straight into the column that it belongs to.
+func readNDJSON(ctx context.Context, in Input, to *target, o Options) iter.Seq2[Batch, error] {
+	lines := newLineReader(in, o)
+	worker := func() func([]byte) piece {
+		p := newNDJSONParser(in.Name, to, o)
+		return func(chunk []byte) piece {
+			defer lines.recycle(chunk)
+			return p.chunk(chunk)
+		}
+	}
+	return emit(in, o, inOrder(ctx, o.Workers, lines.next, worker, piece.drop), atRow)
 }
 
-func inferNDJSON(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, error) {
-	return nil, ErrInput
+// rowStop ends a read at a row for a reason that is not that row's alone.
+type rowStop func(row int64) error
+
+func (rowStop) Error() string { return "the input cannot be read on" }
+
+func atRow(err error, rows int64) error {
+	if stop, ok := err.(rowStop); ok {
+		return stop(rows + 1)
+	}
+	return err
+}
+
+// lineReader cuts an input into chunks that end with a newline. Where, depends on the bytes and
+// ChunkBytes alone.
+type lineReader struct {
+	name    string
+	from    io.Reader
+	size    int    // of a chunk, roughly
+	longest int    // row
+	rest    []byte // the beginning of the next chunk
+	begun   bool
+	end     error // why there are no more chunks
+	free    sync.Pool
+}
+
+func newLineReader(in Input, o Options) *lineReader {
+	from := in.Reader
+	if from == nil {
+		from = io.NewSectionReader(in.At, 0, in.Size)
+	}
+	return &lineReader{name: in.Name, from: from, size: min(o.ChunkBytes, maxOffset), longest: min(o.MaxRowBytes, maxOffset)}
+}
+
+// recycle takes back a chunk that is done with.
+func (l *lineReader) recycle(chunk []byte) { l.free.Put(&chunk) }
+
+// next returns the next chunk, or io.EOF. A last line without a newline gets one.
+func (l *lineReader) next() ([]byte, error) {
+	if l.end != nil {
+		return nil, l.end
+	}
+	var chunk []byte
+	if b, ok := l.free.Get().(*[]byte); ok {
+		chunk = (*b)[:0]
+	}
+	chunk = append(chunk, l.rest...)
+	l.rest = l.rest[:0]
+	searched := 0
+	for {
+		have := len(chunk)
+		want := have - have%l.size + l.size
+		if cap(chunk) <= want { // room for a newline of our own
+			chunk = append(make([]byte, 0, want+want/8+1), chunk...)
+		}
+		n, err := io.ReadFull(l.from, chunk[have:want])
+		chunk = chunk[:have+n]
+		if !l.begun {
+			l.begun = true
+			chunk = bytes.TrimPrefix(chunk, utf8BOM)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+			if l.end = io.EOF; len(chunk) == 0 {
+				return nil, io.EOF
+			}
+			if chunk[len(chunk)-1] != '\n' {
+				chunk = append(chunk, '\n')
+			}
+			return chunk, nil
+		default:
+			l.end = err
+			return nil, err
+		}
+		if end := bytes.LastIndexByte(chunk[searched:], '\n'); end >= 0 {
+			end += searched + 1
+			l.rest = append(l.rest, chunk[end:]...)
+			return chunk[:end], nil
+		}
+		if len(chunk) > l.longest {
+			l.end = tooLong(l.name, l.longest)
+			return nil, l.end
+		}
+		searched = len(chunk)
+	}
+}
+
+func tooLong(name string, longest int) rowStop {
+	return func(row int64) error {
+		return inputErrorf("NDJSON has one object on each line", "%s: row %d: longer than %d bytes", name, row, longest)
+	}
+}
+
+// ndjsonParser turns chunks into batches. It is for one goroutine and keeps its buffers between chunks.
+type ndjsonParser struct {
+	jsonScanner
+	name string
+	to   *target
+	opts Options
+	root *jsonColumn
+}
+
+func newNDJSONParser(name string, to *target, o Options) *ndjsonParser {
+	return &ndjsonParser{name: name, to: to, opts: o, root: newJSONRoot(to, o)}
+}
+
+// chunk parses whole lines. Blank ones are no rows.
+func (p *ndjsonParser) chunk(b []byte) piece {
+	var rows int64
+	var rejects []Reject
+	p.b, p.i = b, 0
+	p.root.reset()
+	// One pass over the chunk is cheaper than one over each text. Only where it fails are rows looked at.
+	valid := utf8.Valid(b)
+	for p.i < len(b) {
+		if p.skipSpace() == '\n' {
+			p.i++
+			continue
+		}
+		p.line = p.i
+		ok := (valid || p.checkUTF8()) && p.row()
+		if !ok {
+			p.i += bytes.IndexByte(b[p.i:], '\n')
+		}
+		line := bytes.TrimSuffix(b[p.line:p.i], []byte("\r"))
+		p.i++
+		if len(line) > p.opts.MaxRowBytes {
+			return piece{err: tooLong(p.name, p.opts.MaxRowBytes), rows: rows}
+		}
+		if p.stop != nil {
+			return piece{err: p.stop, rows: rows}
+		}
+		if !ok {
+			p.root.truncate(p.root.n)
+			p.bad.Row, p.bad.Raw = rows, bytes.Clone(line)
+			rejects = append(rejects, p.bad)
+			if p.opts.OnReject == nil {
+				return piece{rows: rows + 1, rejects: rejects}
+			}
+		}
+		rows++
+	}
+	if rows == 0 {
+		return piece{}
+	}
+	return piece{rec: p.root.batch(p.to.arrow, p.opts.Alloc), rows: rows, rejects: rejects, bytes: int64(len(b))}
+}
+
+const (
+	badUTF8   = "the row is not valid UTF-8"
+	moreAfter = "there is more after the object"
+)
+
+func (p *ndjsonParser) checkUTF8() bool {
+	end := p.i + bytes.IndexByte(p.b[p.i:], '\n')
+	if utf8.Valid(p.b[p.i:end]) {
+		return true
+	}
+	p.bad = Reject{Reason: badUTF8}
+	return false
+}
+
+// row parses the object at p.i and what is left of its line.
+func (p *ndjsonParser) row() bool {
+	if c := p.b[p.i]; c != '{' {
+		p.bad = Reject{Reason: notAnObject(c)}
+		return false
+	}
+	if !p.object(p.root) {
+		return false
+	}
+	if p.skipSpace() != '\n' {
+		return p.syntax(moreAfter)
+	}
+	return true
+}
+
+// notAnObject says what is wrong with a row that begins with c.
+func notAnObject(c byte) string {
+	switch kind := jsonKind(c); {
+	case c == '[':
+		return "the row is a JSON array: NDJSON has one object on each line, and nothing around them"
+	case kind == "":
+		return "the row is not a JSON object"
+	default:
+		return "the row must be a JSON object, and is " + kind
+	}
 }
