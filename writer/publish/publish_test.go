@@ -151,7 +151,7 @@ func attempt(base *table.Table, started int, names ...string) publish.Attempt {
 
 // quick does not wait, and lets ten seconds pass at every wait.
 func quick() publish.Options {
-	now := time.Unix(1_800_000_000, 0)
+	now := time.Now()
 	var mu sync.Mutex
 	return publish.Options{
 		Sleep: func(ctx context.Context, _ time.Duration) error {
@@ -458,7 +458,7 @@ func TestUnknownNamesItsFiles(t *testing.T) {
 	mustPublish(t, inner, "a/a1")
 	var faults strings.Builder
 	fmt.Fprintln(&faults, "commit #1 lands, reply lost")
-	for i := 2; i <= 14; i++ {
+	for i := 2; i <= 15; i++ {
 		fmt.Fprintf(&faults, "load #%d fails\n", i)
 	}
 	cat := fault.New(t, inner, faults.String())
