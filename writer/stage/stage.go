@@ -23,11 +23,17 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 
-	"github.com/apache/arrow-go/v18/arrow"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/writer/digest"
@@ -44,9 +50,6 @@ const (
 	OutsideDrop
 )
 
-// ErrOutside says that the input has a row outside the declared slice.
-var ErrOutside = errors.New("row outside the slice")
-
 // ErrProperty says that a table property has a value that cannot be used.
 var ErrProperty = errors.New("bad table property")
 
@@ -54,17 +57,10 @@ var ErrProperty = errors.New("bad table property")
 // cannot write.
 var ErrUnsupported = errors.New("cannot be written")
 
-// Rows tells which rows of a batch are inside the slice; see Options.Slice.
-type Rows interface {
-	// Rows returns one entry per row of rec, true where the row is inside; nil says that all are.
-	Rows(rec arrow.RecordBatch) ([]bool, error)
-	String() string
-}
-
 // Options are the options of Stage. The zero value works.
 type Options struct {
 	// Slice is the part of the table that the run owns. The default, nil, is every row.
-	Slice Rows
+	Slice *slice.Slice
 	// Outside says what to do with rows outside Slice. The default fails, because such rows are
 	// more often a mistake in the job than noise in the data.
 	Outside Outside
@@ -135,11 +131,185 @@ func (o Options) withDefaults() (Options, error) {
 // null in a required column, ErrProperty and ErrUnsupported for what the table asks for;
 // errors of in are passed on.
 func Stage(ctx context.Context, tbl *table.Table, in iter.Seq2[arrowconv.Batch, error], o Options) (*Result, error) {
-	return nil, errors.New("stage: under construction")
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s, err := newStaging(ctx, tbl, o)
+	if err != nil {
+		return nil, err
+	}
+	res, err := s.run(ctx, in)
+	err = errors.Join(err, s.spill.close())
+	if err == nil {
+		return res, nil
+	}
+	// The file system of ctx may refuse to work once ctx is cancelled.
+	clean := context.WithoutCancel(ctx)
+	fsys, ferr := tbl.FS(clean)
+	if ferr == nil {
+		ferr = removeAll(clean, fsys, slices.Sorted(maps.Keys(s.files.begun)))
+	}
+	return nil, errors.Join(err, ferr)
 }
 
 // Remove deletes staged files that will not be published. It goes on after an error and
 // returns all of them joined; a file that is not there is none.
 func Remove(ctx context.Context, tbl *table.Table, files []slice.StagedFile) error {
-	return nil
+	fsys, err := tbl.FS(ctx)
+	if err != nil {
+		return err
+	}
+	locations := make([]string, len(files))
+	for i, f := range files {
+		locations[i] = f.FilePath()
+	}
+	return removeAll(ctx, fsys, locations)
+}
+
+// staging is one call of Stage.
+type staging struct {
+	o     Options
+	plan  sizes
+	files *fileWriter
+	spill *spillFile
+	meta  table.Metadata
+
+	router  *router
+	workers []*worker
+	jobs    chan *job
+	inUse   *semaphore.Weighted // bytes of segments on their way
+	flying  atomic.Int64        // the same, as a number
+	encoded atomic.Int64        // bytes of row groups in memory
+
+	mu       sync.Mutex
+	progress Progress
+	staged   []stagedFile
+}
+
+type stagedFile struct {
+	slice.StagedFile
+	partition, index int
+}
+
+// sizes are the byte bounds that a run works with. Those that decide where something ends
+// follow from the table and from Options.Memory, never from the number of workers.
+type sizes struct {
+	segment   int64 // of rows in memory, to be one row group
+	segRows   int   // rows of a row group at most
+	sortUnit  int64 // of rows in memory, to be sorted as one; 0 where the table is not sorted
+	file      int64 // target of a file on disk
+	tracked   int64 // buffers, segments and row groups together
+	segments  int64 // segments on their way to a worker or with it
+	rowGroups int64 // encoded and not written yet
+}
+
+func newSizes(memory int64, set settings, sorted bool) sizes {
+	// What is left goes to the workers' scratch space, to the input and to the collector.
+	tracked := memory * 5 / 8
+	z := sizes{
+		tracked: tracked, segments: tracked / 3, rowGroups: tracked / 3,
+		file: set.targetFileSize, segRows: set.rowGroupRows,
+	}
+	z.segment = max(minSegment, min(set.rowGroupSize, tracked/16, set.targetFileSize/2))
+	if sorted {
+		z.sortUnit = max(z.segment, min(tracked/6, set.targetFileSize))
+	}
+	return z
+}
+
+// minSegment keeps tiny targets, which tests set, from making a row group of every row.
+const minSegment = 16 << 10
+
+func newStaging(ctx context.Context, tbl *table.Table, o Options) (*staging, error) {
+	meta := tbl.Metadata()
+	set, err := readSettings(meta.Properties())
+	if err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	fsys, err := tbl.FS(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	wfs, ok := fsys.(iceio.WriteFileIO)
+	if !ok {
+		return nil, fmt.Errorf("stage: %w: the file system of %s is read-only", ErrUnsupported, meta.Location())
+	}
+	as, err := arrowconv.ArrowSchema(meta.CurrentSchema())
+	if err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	s := &staging{o: o, meta: meta, spill: &spillFile{dir: o.SpillDir}, jobs: make(chan *job)}
+	for range o.Workers {
+		w, err := newWorker(s, set, as)
+		if err != nil {
+			return nil, fmt.Errorf("stage: %w", err)
+		}
+		s.workers = append(s.workers, w)
+	}
+	s.plan = newSizes(o.Memory, set, s.workers[0].sorter != nil)
+	s.inUse = semaphore.NewWeighted(s.plan.segments)
+	if s.files, err = newFileWriter(wfs, meta, s.workers[0].enc, s.spill, o.NewID); err != nil {
+		return nil, err
+	}
+	s.router, err = newRouter(s, as)
+	if err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	return s, nil
+}
+
+// run routes in, while workers encode. It returns when all of them have.
+func (s *staging) run(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) (*Result, error) {
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, gctx := errgroup.WithContext(work)
+	for _, w := range s.workers {
+		g.Go(func() error { return w.run(gctx) })
+	}
+	err := s.router.run(gctx, in)
+	stopped := gctx.Err() != nil // by a worker or from outside, so that err is no more than the echo
+	if err != nil {
+		cancel()
+	}
+	close(s.jobs)
+	if werr := g.Wait(); err == nil || stopped {
+		err = werr
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		return nil, err
+	}
+	return s.result(), nil
+}
+
+func (s *staging) result() *Result {
+	r := s.router.result
+	slices.SortFunc(s.staged, func(a, b stagedFile) int {
+		if a.partition != b.partition {
+			return a.partition - b.partition
+		}
+		return a.index - b.index
+	})
+	for _, f := range s.staged {
+		r.Files = append(r.Files, f.StagedFile)
+		r.RowsStaged += f.Count()
+		r.BytesStaged += f.FileSizeBytes()
+		r.Digest = r.Digest.Add(f.Digest)
+	}
+	r.BytesSpilled = s.spill.end.Load()
+	return &r
+}
+
+// report calls Options.Progress with the state that change makes.
+func (s *staging) report(change func(*Progress)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.progress)
+	if s.o.Progress != nil {
+		s.progress.BytesSpilled = s.spill.end.Load()
+		s.o.Progress(s.progress)
+	}
 }

@@ -1,0 +1,374 @@
+package stage
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// kind is how a column lies in memory.
+type kind uint8
+
+const (
+	kindFixed  kind = iota // width bytes a value
+	kindBits               // a bit a value
+	kindBytes              // offsets into data
+	kindList               // offsets into the child; a map is a list of structs
+	kindStruct             // children alone
+	kindNull               // nothing at all
+)
+
+// layout describes a column and its children; partitions share it.
+type layout struct {
+	kind  kind
+	width int
+	typ   arrow.DataType
+	kids  []*layout
+}
+
+func newLayout(t arrow.DataType) (*layout, error) {
+	l := &layout{typ: t}
+	if ext, ok := t.(arrow.ExtensionType); ok {
+		t = ext.StorageType()
+	}
+	var kids []arrow.DataType
+	switch t := t.(type) {
+	case *arrow.BooleanType:
+		l.kind = kindBits
+	case *arrow.StringType, *arrow.BinaryType:
+		l.kind = kindBytes
+	case *arrow.ListType:
+		l.kind, kids = kindList, []arrow.DataType{t.Elem()}
+	case *arrow.MapType:
+		l.kind, kids = kindList, []arrow.DataType{t.Elem()}
+	case *arrow.StructType:
+		l.kind = kindStruct
+		for _, f := range t.Fields() {
+			kids = append(kids, f.Type)
+		}
+	case *arrow.NullType:
+		l.kind = kindNull
+	case arrow.FixedWidthDataType:
+		l.kind, l.width = kindFixed, t.BitWidth()/8
+		if l.width == 0 {
+			return nil, fmt.Errorf("%w: Arrow type %s", ErrUnsupported, t)
+		}
+	default:
+		return nil, fmt.Errorf("%w: Arrow type %s", ErrUnsupported, t)
+	}
+	for _, kid := range kids {
+		k, err := newLayout(kid)
+		if err != nil {
+			return nil, err
+		}
+		l.kids = append(l.kids, k)
+	}
+	return l, nil
+}
+
+// column is one growing column of one partition, in Arrow's own layout. Rows are gathered
+// straight into it, so that a value is copied once between the input and the encoder.
+type column struct {
+	*layout
+	n       int
+	nulls   int
+	data    []byte  // values
+	offsets []int32 // n+1 of them, once there is a row
+	valid   []byte  // nil while there is no null
+	kids    []column
+}
+
+func newColumn(l *layout) column {
+	c := column{layout: l}
+	if len(l.kids) > 0 {
+		c.kids = newColumns(l.kids)
+	}
+	return c
+}
+
+func newColumns(ls []*layout) []column {
+	cs := make([]column, len(ls))
+	for i, l := range ls {
+		cs[i] = newColumn(l)
+	}
+	return cs
+}
+
+// size is the bytes that the values take. It depends on the values alone, so that it may
+// decide where a segment ends.
+func (c *column) size() int64 {
+	s := int64(len(c.data)) + 4*int64(max(0, len(c.offsets)-1))
+	if c.kind == kindBits {
+		s = int64(c.n) // not len(data), which rounding would make depend on what was spilled
+	}
+	for i := range c.kids {
+		s += c.kids[i].size()
+	}
+	return s
+}
+
+// capacity is the bytes of memory held.
+func (c *column) capacity() int64 {
+	s := int64(cap(c.data)) + 4*int64(cap(c.offsets)) + int64(cap(c.valid))
+	for i := range c.kids {
+		s += c.kids[i].capacity()
+	}
+	return s
+}
+
+// gather appends the values at base+idx[i] of d, whose own offset base includes.
+func (c *column) gather(d arrow.ArrayData, base int, idx []int32) {
+	if len(idx) == 0 {
+		return
+	}
+	bufs := d.Buffers()
+	if c.kind != kindNull {
+		c.gatherValid(d, base, idx)
+	}
+	switch c.kind {
+	case kindFixed:
+		c.data = gatherFixed(c.data, bufs[1].Bytes(), c.width, base, idx)
+	case kindBits:
+		c.data = growBits(c.data, c.n+len(idx))
+		gatherBits(c.data, c.n, bufs[1].Bytes(), base, idx)
+	case kindBytes:
+		c.gatherBytes(bufs, base, idx)
+	case kindList:
+		c.gatherList(d, base, idx)
+	case kindStruct:
+		for i, kid := range d.Children() {
+			c.kids[i].gather(kid, base+kid.Offset(), idx)
+		}
+	}
+	c.n += len(idx)
+}
+
+func contiguous(idx []int32) bool { return int(idx[len(idx)-1]-idx[0]) == len(idx)-1 && ascending(idx) }
+
+// ascending is true of every idx that a router makes, not of one that a sort makes.
+func ascending(idx []int32) bool {
+	for i := 1; i < len(idx); i++ {
+		if idx[i] < idx[i-1] {
+			return false
+		}
+	}
+	return true
+}
+
+func gatherFixed(dst, src []byte, width, base int, idx []int32) []byte {
+	start := len(dst)
+	dst = grow(dst, len(idx)*width)
+	if contiguous(idx) {
+		from := (base + int(idx[0])) * width
+		copy(dst[start:], src[from:from+len(idx)*width])
+		return dst
+	}
+	switch width {
+	case 4:
+		pick(castTo[uint32](dst[start:]), castTo[uint32](src)[base:], idx)
+	case 8:
+		pick(castTo[uint64](dst[start:]), castTo[uint64](src)[base:], idx)
+	case 16:
+		pick(castTo[[16]byte](dst[start:]), castTo[[16]byte](src)[base:], idx)
+	default:
+		for i, r := range idx {
+			from := (base + int(r)) * width
+			copy(dst[start+i*width:start+(i+1)*width], src[from:from+width])
+		}
+	}
+	return dst
+}
+
+func pick[T any](dst, src []T, idx []int32) {
+	dst = dst[:len(idx)]
+	for i, r := range idx {
+		dst[i] = src[r]
+	}
+}
+
+func gatherBits(dst []byte, at int, src []byte, base int, idx []int32) {
+	for i, r := range idx {
+		if bitutil.BitIsSet(src, base+int(r)) {
+			bitutil.SetBit(dst, at+i)
+		}
+	}
+}
+
+func (c *column) gatherValid(d arrow.ArrayData, base int, idx []int32) {
+	var src []byte
+	if b := d.Buffers()[0]; b != nil && d.NullN() != 0 {
+		src = b.Bytes()
+	}
+	if len(src) == 0 {
+		if c.valid != nil {
+			c.valid = growBits(c.valid, c.n+len(idx))
+			bitutil.SetBitsTo(c.valid, int64(c.n), int64(len(idx)), true)
+		}
+		return
+	}
+	if c.valid == nil {
+		c.valid = growBits(nil, c.n+len(idx))
+		bitutil.SetBitsTo(c.valid, 0, int64(c.n), true)
+	} else {
+		c.valid = growBits(c.valid, c.n+len(idx))
+	}
+	for i, r := range idx {
+		if bitutil.BitIsSet(src, base+int(r)) {
+			bitutil.SetBit(c.valid, c.n+i)
+		} else {
+			c.nulls++
+		}
+	}
+}
+
+func (c *column) gatherBytes(bufs []*memory.Buffer, base int, idx []int32) {
+	from := castTo[int32](bufs[1].Bytes())[base:]
+	var src []byte
+	if bufs[2] != nil {
+		src = bufs[2].Bytes()
+	}
+	total := 0
+	for _, r := range idx {
+		total += int(from[r+1] - from[r])
+	}
+	at := len(c.data)
+	c.data = grow(c.data, total)
+	offsets := c.growOffsets(len(idx))
+	for i, r := range idx {
+		at += copy(c.data[at:], src[from[r]:from[r+1]])
+		offsets[i] = int32(at)
+	}
+}
+
+func (c *column) gatherList(d arrow.ArrayData, base int, idx []int32) {
+	from := castTo[int32](d.Buffers()[1].Bytes())[base:]
+	total := 0
+	for _, r := range idx {
+		total += int(from[r+1] - from[r])
+	}
+	at := int32(c.kids[0].n)
+	offsets := c.growOffsets(len(idx))
+	elements := make([]int32, 0, total)
+	for i, r := range idx {
+		for e := from[r]; e < from[r+1]; e++ {
+			elements = append(elements, e)
+		}
+		at += from[r+1] - from[r]
+		offsets[i] = at
+	}
+	kid := d.Children()[0]
+	c.kids[0].gather(kid, kid.Offset(), elements)
+}
+
+// growOffsets makes room for n more offsets and returns it.
+func (c *column) growOffsets(n int) []int32 {
+	if len(c.offsets) == 0 {
+		c.offsets = append(make([]int32, 0, max(n+1, minGrowth)), 0)
+	}
+	at := len(c.offsets)
+	c.offsets = growSlice(c.offsets, n)
+	return c.offsets[at:]
+}
+
+// grow makes dst n longer. Capacity doubles while small and grows by half later, because it
+// is capacity that the memory bound counts.
+func grow(dst []byte, n int) []byte { return growSlice(dst, n) }
+
+const minGrowth = 16
+
+func growSlice[T any](dst []T, n int) []T {
+	need := len(dst) + n
+	if need <= cap(dst) {
+		return dst[:need]
+	}
+	size := cap(dst) * 2
+	if cap(dst) > 1<<20 {
+		size = cap(dst) + cap(dst)/2
+	}
+	out := make([]T, need, max(size, need, minGrowth))
+	copy(out, dst)
+	return out
+}
+
+// growBits makes room for n bits in all; new ones are 0.
+func growBits(dst []byte, n int) []byte {
+	at, need := len(dst), (n+7)/8
+	if need <= at {
+		return dst
+	}
+	dst = grow(dst, need-at)
+	clear(dst[at:])
+	return dst
+}
+
+func castTo[T any](b []byte) []T {
+	if len(b) == 0 {
+		return nil
+	}
+	var zero T
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/int(unsafe.Sizeof(zero)))
+}
+
+func bytesOf[T any](s []T) []byte {
+	if len(s) == 0 {
+		return nil
+	}
+	var zero T
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(zero)))
+}
+
+// isValid tells whether value i is there.
+func (c *column) isValid(i int) bool {
+	return c.kind != kindNull && (c.valid == nil || bitutil.BitIsSet(c.valid, i))
+}
+
+// arrowData is the column as Arrow sees it, over the same memory.
+func (c *column) arrowData() arrow.ArrayData {
+	if c.kind == kindNull {
+		return array.NewData(c.typ, c.n, []*memory.Buffer{nil}, nil, c.n, 0)
+	}
+	var valid *memory.Buffer
+	if c.valid != nil {
+		valid = memory.NewBufferBytes(c.valid)
+	}
+	bufs := []*memory.Buffer{valid}
+	switch c.kind {
+	case kindFixed, kindBits:
+		bufs = append(bufs, memory.NewBufferBytes(c.data))
+	case kindBytes:
+		bufs = append(bufs, memory.NewBufferBytes(c.offsetBytes()), memory.NewBufferBytes(c.data))
+	case kindList:
+		bufs = append(bufs, memory.NewBufferBytes(c.offsetBytes()))
+	}
+	var kids []arrow.ArrayData
+	for i := range c.kids {
+		kids = append(kids, c.kids[i].arrowData())
+	}
+	return array.NewData(c.typ, c.n, bufs, kids, c.nulls, 0)
+}
+
+func (c *column) offsetBytes() []byte {
+	if len(c.offsets) == 0 {
+		return make([]byte, 4)
+	}
+	return bytesOf(c.offsets)
+}
+
+// arrowBatch is cols as a record batch over the same memory; n is their length.
+func arrowBatch(schema *arrow.Schema, cols []column, n int) arrow.RecordBatch {
+	arrs := make([]arrow.Array, len(cols))
+	for i := range cols {
+		d := cols[i].arrowData()
+		arrs[i] = array.MakeFromData(d)
+		d.Release()
+	}
+	rec := array.NewRecordBatch(schema, arrs, int64(n))
+	for _, a := range arrs {
+		a.Release()
+	}
+	return rec
+}

@@ -1,0 +1,344 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/writer/digest"
+	"github.com/icewright/icewright/writer/slice"
+)
+
+// DigestKey is the footer entry that holds digest.Sum.String() of a file's rows.
+const DigestKey = "icewright.digest"
+
+// schemaKey is the footer entry in which Iceberg's Java writer keeps the schema.
+const schemaKey = "iceberg.schema"
+
+// fileTask is a data file whose row groups are all there.
+type fileTask struct {
+	part   *part
+	index  int // among the partition's files
+	groups []*rowGroup
+}
+
+// assembly collects the row groups of one partition and cuts them into files. Segments finish
+// in any order; they are taken in their own, so that the cuts are always the same.
+type assembly struct {
+	mu      sync.Mutex
+	done    map[int][]*rowGroup // finished out of turn, by segment
+	next    int                 // segment whose turn it is
+	last    int                 // number of segments, -1 while unknown
+	groups  []*rowGroup         // of the file at hand
+	size    int64
+	files   int
+	perFile bool // a segment is a file: its rows are sorted
+	target  int64
+}
+
+// add takes the row groups of a segment and returns the files that are complete with them.
+func (a *assembly) add(p *part, segment int, groups []*rowGroup, last bool) []fileTask {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.done[segment] = groups
+	if last {
+		a.last = segment + 1
+	}
+	var tasks []fileTask
+	cut := func() {
+		if len(a.groups) > 0 {
+			tasks = append(tasks, fileTask{p, a.files, a.groups})
+			a.groups, a.size = nil, 0
+			a.files++
+		}
+	}
+	for {
+		groups, ok := a.done[a.next]
+		if !ok {
+			break
+		}
+		delete(a.done, a.next)
+		a.next++
+		for _, g := range groups {
+			if !a.perFile && (a.size >= a.target || a.size+g.size > a.target+a.target/10) {
+				cut()
+			}
+			a.groups = append(a.groups, g)
+			a.size += g.size
+		}
+		if a.perFile {
+			cut()
+		}
+	}
+	if a.next == a.last {
+		cut()
+	}
+	return tasks
+}
+
+// fileWriter writes files of one table.
+type fileWriter struct {
+	fsys      iceio.WriteFileIO
+	locations locations
+	enc       *encoder // for its schema; not its scratch
+	schema    *iceberg.Schema
+	spec      iceberg.PartitionSpec
+	sortOrder int
+	schemaDoc string
+	logical   map[int]string
+	spill     *spillFile
+
+	mu    sync.Mutex
+	newID func() uuid.UUID
+	begun map[string]bool // locations, to be removed if staging fails
+}
+
+func newFileWriter(fsys iceio.WriteFileIO, meta table.Metadata, enc *encoder, spill *spillFile, newID func() uuid.UUID) (*fileWriter, error) {
+	doc, err := json.Marshal(meta.CurrentSchema())
+	if err != nil {
+		return nil, fmt.Errorf("stage: schema as JSON: %w", err)
+	}
+	w := &fileWriter{
+		fsys: fsys, enc: enc, spill: spill, newID: newID,
+		locations: newLocations(meta.Location(), meta.Properties()),
+		schema:    meta.CurrentSchema(), spec: meta.PartitionSpec(),
+		schemaDoc: string(doc), logical: map[int]string{}, begun: map[string]bool{},
+	}
+	if order := meta.SortOrder(); order.Len() > 0 {
+		w.sortOrder = order.OrderID()
+	}
+	for i := range w.spec.NumFields() {
+		f := w.spec.Field(i)
+		if src, ok := w.schema.FindFieldByID(f.SourceID()); ok {
+			if name := avroLogical(f.Transform.ResultType(src.Type)); name != "" {
+				w.logical[f.FieldID] = name
+			}
+		}
+	}
+	return w, nil
+}
+
+// avroLogical is the Avro logical type under which a manifest stores partition values.
+func avroLogical(t iceberg.Type) string {
+	switch t.(type) {
+	case iceberg.DateType:
+		return "date"
+	case iceberg.TimeType:
+		return "time-micros"
+	case iceberg.TimestampType, iceberg.TimestampTzType:
+		return "timestamp-micros"
+	case iceberg.DecimalType:
+		return "decimal"
+	case iceberg.UUIDType:
+		return "uuid"
+	}
+	return ""
+}
+
+// write writes one file from start to end. On error no file is left.
+func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, error) {
+	w.mu.Lock()
+	location := w.locations.file(t.part.partition.Path, fmt.Sprintf("%05d-0-%s.parquet", t.index, w.newID()))
+	w.begun[location] = true
+	w.mu.Unlock()
+
+	out, err := w.fsys.Create(location)
+	if err != nil {
+		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, err)
+	}
+	size, meta, sum, err := w.content(ctx, out, t.groups)
+	if err != nil {
+		return slice.StagedFile{}, errors.Join(fmt.Errorf("stage %s: %w", location, err), catalog.Abort(w.fsys, location, out))
+	}
+	if err := out.Close(); err != nil {
+		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, err)
+	}
+	df, err := w.dataFile(location, size, t, meta)
+	if err != nil {
+		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, err)
+	}
+	return slice.StagedFile{DataFile: df, Partition: *t.part.partition, Digest: sum}, nil
+}
+
+// content writes the row groups one after the other, and a footer for all of them.
+func (w *fileWriter) content(ctx context.Context, out io.Writer, groups []*rowGroup) (size int64, meta *metadata.FileMetaData, sum digest.Sum, err error) {
+	for _, g := range groups {
+		sum = sum.Add(g.digest)
+	}
+	kv := metadata.NewKeyValueMetadata()
+	for _, e := range [][2]string{{schemaKey, w.schemaDoc}, {DigestKey, sum.String()}} {
+		if err := kv.Append(e[0], e[1]); err != nil {
+			return 0, nil, sum, err
+		}
+	}
+	// arrow-go has no API to put encoded row groups together, but its metadata can be joined: this
+	// writer only makes the footer that they are added to.
+	fw, err := file.NewParquetWriterWithError(io.Discard, w.enc.root, file.WithWriterProps(w.enc.props), file.WithWriteMetadata(kv))
+	if err != nil {
+		return 0, nil, sum, err
+	}
+	if meta, err = fw.FileMetadata(); err != nil {
+		return 0, nil, sum, err
+	}
+	if _, err := io.WriteString(out, parquetMagic); err != nil {
+		return 0, nil, sum, err
+	}
+	size = int64(len(parquetMagic))
+	for i, g := range groups {
+		if err := context.Cause(ctx); err != nil {
+			return 0, nil, sum, err
+		}
+		if err := w.copyGroup(out, g); err != nil {
+			return 0, nil, sum, err
+		}
+		move(g.meta, size-int64(len(parquetMagic)), int16(i))
+		if err := meta.AppendRowGroups(g.meta); err != nil {
+			return 0, nil, sum, err
+		}
+		size += g.size
+	}
+	var footer bytes.Buffer
+	n, err := meta.WriteTo(&footer, nil)
+	if err != nil {
+		return 0, nil, sum, err
+	}
+	tail := append(binary.LittleEndian.AppendUint32(footer.Bytes(), uint32(n)), parquetMagic...)
+	if _, err := out.Write(tail); err != nil {
+		return 0, nil, sum, err
+	}
+	return size + int64(len(tail)), meta, sum, nil
+}
+
+// move adds by to every offset of the one row group in meta.
+func move(meta *metadata.FileMetaData, by int64, ordinal int16) {
+	rg := meta.RowGroups[0]
+	rg.Ordinal = &ordinal
+	if rg.FileOffset != nil {
+		at := *rg.FileOffset + by
+		rg.FileOffset = &at
+	}
+	for _, c := range rg.Columns {
+		c.FileOffset += by
+		m := c.MetaData
+		m.DataPageOffset += by
+		if m.DictionaryPageOffset != nil {
+			at := *m.DictionaryPageOffset + by
+			m.DictionaryPageOffset = &at
+		}
+	}
+}
+
+func (w *fileWriter) copyGroup(out io.Writer, g *rowGroup) error {
+	if g.data != nil {
+		_, err := out.Write(g.data)
+		return err
+	}
+	buf := make([]byte, min(g.at.size, 1<<20))
+	for done := int64(0); done < g.at.size; {
+		n := min(int64(len(buf)), g.at.size-done)
+		if err := w.spill.read(extent{g.at.off + done, n}, buf); err != nil {
+			return err
+		}
+		if _, err := out.Write(buf[:n]); err != nil {
+			return err
+		}
+		done += n
+	}
+	return nil
+}
+
+// dataFile is the manifest's description of a file.
+func (w *fileWriter) dataFile(location string, size int64, t fileTask, meta *metadata.FileMetaData) (iceberg.DataFile, error) {
+	b, err := iceberg.NewDataFileBuilder(w.spec, iceberg.EntryContentData, location, iceberg.ParquetFile,
+		t.part.partition.Values, w.logical, nil, meta.NumRows, size)
+	if err != nil {
+		return nil, err
+	}
+	sizes, values, nulls, nans := map[int]int64{}, map[int]int64{}, map[int]int64{}, map[int]int64{}
+	lowers, uppers := map[int][]byte{}, map[int][]byte{}
+	for i, l := range w.enc.leaves {
+		var s leafStats
+		for _, g := range t.groups {
+			s.merge(l, &g.stats[i])
+		}
+		sizes[l.id] = s.bytes
+		if !l.mode.counted {
+			continue
+		}
+		values[l.id], nulls[l.id] = s.values, s.nulls
+		if l.isReal() {
+			nans[l.id] = s.nans
+		}
+		lower, upper := l.bounds(&s)
+		if lower != nil {
+			lowers[l.id] = lower
+		}
+		if upper != nil {
+			uppers[l.id] = upper
+		}
+	}
+	b.ColumnSizes(sizes).ValueCounts(values).NullValueCounts(nulls).NaNValueCounts(nans)
+	b.LowerBoundValues(lowers).UpperBoundValues(uppers)
+	var splits []int64
+	for i := range meta.RowGroups {
+		splits = append(splits, chunkStart(meta, i))
+	}
+	b.SplitOffsets(splits)
+	if w.sortOrder != 0 {
+		b.SortOrderID(w.sortOrder)
+	}
+	return b.Build(), nil
+}
+
+// chunkStart is where row group i starts: at its first column's dictionary, or data.
+func chunkStart(meta *metadata.FileMetaData, i int) int64 {
+	m := meta.RowGroups[i].Columns[0].MetaData
+	if m.DictionaryPageOffset != nil && *m.DictionaryPageOffset > 0 {
+		return min(*m.DictionaryPageOffset, m.DataPageOffset)
+	}
+	return m.DataPageOffset
+}
+
+// removeAll deletes files, those that are not there included. It goes on after an error.
+func removeAll(ctx context.Context, fsys iceio.IO, locations []string) error {
+	if len(locations) == 0 {
+		return nil
+	}
+	if bulk, ok := fsys.(iceio.BulkRemovableIO); ok {
+		_, err := bulk.DeleteFiles(ctx, locations)
+		return err
+	}
+	var (
+		mu   sync.Mutex
+		errs []error
+		g    errgroup.Group
+	)
+	g.SetLimit(16)
+	for _, location := range locations {
+		g.Go(func() error {
+			if err := fsys.Remove(location); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				mu.Lock()
+				errs = append(errs, fmt.Errorf("remove %s: %w", location, err))
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return errors.Join(errs...)
+}
