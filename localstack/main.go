@@ -5,6 +5,7 @@
 //	go run ./localstack env      print that environment again
 //	go run ./localstack status   say what runs where
 //	go run ./localstack down     stop both; --purge removes their data too
+//	go run ./localstack install  install everything that the servers and `make interop` use
 //
 // README.md beside this file says what it installs and where.
 package main
@@ -36,7 +37,7 @@ func main() {
 }
 
 const usage = `usage: localstack up [--s3 versitygw|minio] [--catalog iceberg|nessie]
-       localstack env|status
+       localstack env|status|install
        localstack down [--purge]`
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -67,6 +68,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return down(home, *purge, stderr)
 	case "status":
 		return status(home, stdout)
+	case "install":
+		return tools.InstallAll(ctx)
 	case "env":
 		r, err := load(home)
 		if err != nil {

@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // The versions that the tests were written against. Raising one is a change like any
@@ -187,6 +188,27 @@ func (t *Tools) Python(ctx context.Context, requirements string) (string, error)
 	return filepath.Join(dir, "bin", "python"), err
 }
 
+// InstallAll installs what is missing of everything, as a test or a server would on first
+// use; the Python environment is that of interop/requirements.txt.
+func (t *Tools) InstallAll(ctx context.Context) error {
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	for _, install := range []func() error{
+		func() error { _, err := t.Versitygw(ctx); return err },
+		func() error { _, err := t.icebergREST(ctx); return err },
+		func() error { _, _, err := t.nessie(ctx); return err },
+		func() error { _, err := t.Python(ctx, filepath.Join(root, "interop", "requirements.txt")); return err },
+		func() error { _, err := t.MinIO(ctx); return err },
+	} {
+		if err := install(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func key(texts ...[]byte) string {
 	h := sha256.New()
 	for _, text := range texts {
@@ -203,6 +225,7 @@ func (t *Tools) install(name string, fill func(dir string) error) (string, error
 	if _, err := os.Stat(final); err == nil {
 		return final, nil
 	}
+	started := time.Now()
 	fmt.Fprintf(t.Log, "installing %s\n", name)
 	dir, err := os.MkdirTemp(t.Dir, "new-")
 	if err != nil {
@@ -215,6 +238,7 @@ func (t *Tools) install(name string, fill func(dir string) error) (string, error
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
+	fmt.Fprintf(t.Log, "installed %s in %v\n", name, time.Since(started).Round(time.Second))
 	if err := os.Rename(dir, final); err != nil {
 		if _, there := os.Stat(final); there == nil {
 			return final, nil

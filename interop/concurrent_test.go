@@ -1,0 +1,258 @@
+//go:build interop
+
+package interop
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestTwoProcesses(t *testing.T) {
+	r := newReader(t)
+	const rounds = 5
+	for _, backend := range backends {
+		t.Run(backend.name, func(t *testing.T) {
+			t.Run("disjoint partitions", func(t *testing.T) {
+				l := backend.open(t)
+				table := l.table(t)
+				args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date"}
+				var monday, tuesday model
+				for round := range rounds { // in the first, both find no table
+					monday, tuesday = events("2024-01-15", 50, round+1), events("2024-01-16", 60, round+1)
+					l.put(t, "monday.csv", monday.csv())
+					l.put(t, "tuesday.csv", tuesday.csv())
+					a := l.start(t, loadArgs(table, "monday.csv", args...)...)
+					b := l.start(t, loadArgs(table, "tuesday.csv", args...)...)
+					for _, p := range []*process{a, b} {
+						if code := p.end(t); code != 0 {
+							t.Errorf("round %d: exit code %d, want both to land\n%s", round, code, &p.stderr)
+						} else if got := p.receipt(t); got.Status != "published" {
+							t.Errorf("round %d: %+v", round, got)
+						}
+					}
+					r.mustHoldFor(t, "pyiceberg", l, table, monday.and(tuesday))
+				}
+				r.mustHold(t, l, table, monday.and(tuesday))
+				r.mustTell(t, l, table, 2*rounds)
+			})
+
+			t.Run("the same partition", func(t *testing.T) {
+				l := backend.open(t)
+				table := l.table(t)
+				args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date"}
+				other := events("2024-01-14", 10, 1)
+				l.load(t, table, l.put(t, "other.csv", other.csv()), args...)
+				published := 1
+				for round := range rounds {
+					mine, theirs := events("2024-01-15", 50, 2*round+1), events("2024-01-15", 70, 2*round+2)
+					l.put(t, "mine.csv", mine.csv())
+					l.put(t, "theirs.csv", theirs.csv())
+					a := l.start(t, loadArgs(table, "mine.csv", args...)...)
+					b := l.start(t, loadArgs(table, "theirs.csv", args...)...)
+					landed := 0
+					for _, p := range []*process{a, b} {
+						switch code := p.end(t); {
+						case code == 0 && p.receipt(t).Status == "published":
+							landed++
+						case code == 5: // fenced off by the later one
+						default:
+							t.Errorf("round %d: exit code %d, want 0 or 5\n%s", round, code, &p.stderr)
+						}
+					}
+					if landed == 0 {
+						t.Errorf("round %d: neither landed", round)
+					}
+					published += landed
+					var got contents
+					if err := r.ask("pyiceberg.read", l, table, nil, &got); err != nil {
+						t.Fatal(err)
+					}
+					want := theirs.and(other)
+					if len(got.Rows) == len(mine.rows)+len(other.rows) {
+						want = mine.and(other)
+					}
+					r.mustHold(t, l, table, want)
+				}
+				r.mustTell(t, l, table, published)
+			})
+		})
+	}
+}
+
+func TestAReaderSeesBeforeOrAfter(t *testing.T) {
+	const swaps = 200
+	for _, backend := range backends[:2] {
+		t.Run(backend.name, func(t *testing.T) {
+			l := backend.open(t)
+			table := l.table(t)
+			args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date"}
+			const low, high, constant = 100, 170, 25
+			sources := []string{
+				l.put(t, "low.csv", events("2024-01-15", low, 1).csv()),
+				l.put(t, "high.csv", events("2024-01-15", high, 2).csv()),
+			}
+			l.load(t, table, l.put(t, "constant.csv", events("2024-01-14", constant, 1).csv()), args...)
+			l.load(t, table, sources[0], args...)
+
+			done := make(chan struct{})
+			type seen struct {
+				counts map[int]int
+				err    error
+			}
+			results := make([]chan seen, len(engines))
+			for i, engine := range engines {
+				r := newReader(t)
+				results[i] = make(chan seen, 1)
+				go func() {
+					s := seen{counts: map[int]int{}}
+					defer func() { results[i] <- s }()
+					for {
+						select {
+						case <-done:
+							return
+						default:
+						}
+						var n int
+						if s.err = r.ask(engine+".total", l, table, nil, &n); s.err != nil {
+							return
+						}
+						s.counts[n]++
+						time.Sleep(20 * time.Millisecond)
+					}
+				}()
+			}
+			started := time.Now()
+			for i := range swaps {
+				if got := l.load(t, table, sources[(i+1)%2], args...); got.Status != "published" {
+					t.Errorf("swap %d says %+v", i, got)
+				}
+			}
+			t.Logf("%d swaps in %v", swaps, time.Since(started).Round(time.Millisecond))
+			close(done)
+			for i, engine := range engines {
+				s := <-results[i]
+				if s.err != nil {
+					t.Errorf("%s: %v", engine, s.err)
+				}
+				t.Logf("%s saw %v", engine, s.counts)
+				polls := 0
+				for n, times := range s.counts {
+					polls += times
+					if n != constant+low && n != constant+high {
+						t.Errorf("%s saw %d rows %d times, which is neither before nor after a swap", engine, n, times)
+					}
+				}
+				if polls < 20 {
+					t.Errorf("%s polled %d times only", engine, polls)
+				}
+			}
+		})
+	}
+}
+
+// bulk returns enough rows of one day for a load to take a while.
+func bulk(day string, amount int) model { return events(day, 60_000, amount) }
+
+func TestKilledAndRunAgain(t *testing.T) {
+	r := newReader(t)
+	const kills = 8
+	for _, backend := range backends {
+		t.Run(backend.name, func(t *testing.T) {
+			l := backend.open(t)
+			table := l.table(t)
+			args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date"}
+			other := events("2024-01-14", 10, 1)
+			l.load(t, table, l.put(t, "other.csv", other.csv()), args...)
+			started := time.Now()
+			l.load(t, table, l.put(t, "in.csv", bulk("2024-01-15", 0).csv()), args...)
+			whole := time.Since(started)
+
+			midway := 0
+			for k := range kills {
+				before, after := bulk("2024-01-15", k), bulk("2024-01-15", k+1)
+				l.put(t, "in.csv", after.csv())
+				snapshots := len(r.history(t, l, table))
+
+				p := l.start(t, loadArgs(table, "in.csv", args...)...)
+				time.Sleep(whole * time.Duration(k+1) / kills)
+				_ = p.Process.Kill() // too late where it is done, which is a point to test too
+				if p.end(t) == -1 {
+					midway++
+				}
+				var got contents
+				if err := r.ask("pyiceberg.read", l, table, nil, &got); err != nil {
+					t.Fatal(err)
+				}
+				if !holdsEither(got, before.and(other), after.and(other)) {
+					t.Fatalf("killed after %d/%d of its time, the load left something that is neither before nor after", k+1, kills)
+				}
+
+				stored := len(l.files(t, table))
+				again := l.load(t, table, "in.csv", args...)
+				if again.Status != "published" && again.Status != "unchanged" {
+					t.Errorf("the rerun says %+v", again)
+				}
+				if more := len(l.files(t, table)) - stored; more != again.FilesAdded {
+					t.Errorf("the rerun left %d more data files in storage and says it added %d", more, again.FilesAdded)
+				}
+				if err := r.ask("pyiceberg.read", l, table, nil, &got); err != nil {
+					t.Fatal(err)
+				}
+				if !holdsEither(got, after.and(other)) {
+					t.Fatalf("kill %d: the rerun did not load what it read", k)
+				}
+				if l.keepsSnapshots {
+					if n := len(r.history(t, l, table)); n != snapshots+1 {
+						t.Errorf("kill %d: a killed load and its rerun made %d snapshots, want one", k, n-snapshots)
+					}
+				}
+			}
+			t.Logf("%d of %d loads were killed on the way, a whole one takes %v", midway, kills, whole.Round(time.Millisecond))
+			if midway == 0 {
+				t.Error("no load was killed on the way")
+			}
+		})
+	}
+}
+
+// holdsEither says whether the rows are exactly those of one of the models.
+func holdsEither(got contents, models ...model) bool {
+	var rows []string
+	for _, row := range got.Rows {
+		rows = append(rows, canonicalText(row))
+	}
+	slices.Sort(rows)
+	return slices.ContainsFunc(models, func(m model) bool { return slices.Equal(rows, m.canonical()) })
+}
+
+func TestSignalledLoadsCleanUp(t *testing.T) {
+	r := newReader(t)
+	for _, backend := range backends {
+		for signal, code := range signals {
+			t.Run(fmt.Sprintf("%s %v", backend.name, signal), func(t *testing.T) {
+				l := backend.open(t)
+				table := l.table(t)
+				args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date"}
+				other := events("2024-01-14", 10, 1)
+				l.load(t, table, l.put(t, "other.csv", other.csv()), args...)
+				l.put(t, "in.csv", events("2024-01-15", 1_000_000, 1).csv())
+				stored := len(l.files(t, table))
+
+				p := l.start(t, loadArgs(table, "in.csv", args...)...)
+				time.Sleep(400 * time.Millisecond)
+				if err := p.Process.Signal(signal); err != nil {
+					t.Fatal(err)
+				}
+				if got := p.end(t); got != code {
+					t.Errorf("exit code %d, want %d\n%s", got, code, &p.stderr)
+				}
+				r.mustHold(t, l, table, other)
+				if left := len(l.files(t, table)) - stored; left != 0 {
+					t.Errorf("%d data files are left behind", left)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,37 @@
+"""Reads Iceberg tables with software that is not ours, for the Go tests beside it.
+
+Takes one JSON request a line on standard input and answers with one JSON line on
+standard output, so that a test pays for importing the libraries once. A request names
+what to do and the table; see the functions. An answer is {"ok": ...} or {"error": ...}.
+"""
+
+import json
+import sys
+import traceback
+
+from reader import duck, files, ice
+
+REQUESTS = {
+    "pyiceberg.read": ice.read,
+    "pyiceberg.count": ice.count,
+    "pyiceberg.total": ice.total,
+    "pyiceberg.history": ice.history,
+    "pyiceberg.write": ice.write,
+    "pyiceberg.files": files.check,
+    "duckdb.read": duck.read,
+    "duckdb.count": duck.count,
+    "duckdb.total": duck.total,
+}
+
+
+def main():
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {"ok": REQUESTS[request.pop("do")](**request)}
+        except Exception as e:
+            answer = {"error": f"{type(e).__name__}: {e}", "trace": traceback.format_exc()}
+        print(json.dumps(answer), flush=True)
+
+
+main()

@@ -1,0 +1,225 @@
+//go:build interop
+
+package interop
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// reader is a Python process with the foreign libraries; see reader/__main__.py.
+type reader struct {
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// newReader starts one that ends with the test.
+func newReader(t testing.TB) *reader {
+	t.Helper()
+	cmd := exec.Command(world.python, "-m", "reader")
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "AWS_EC2_METADATA_DISABLED=true")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the reader's end: %v", err)
+		}
+	})
+	return &reader{in, bufio.NewReaderSize(out, 1<<20)}
+}
+
+// ask sends one request and decodes its answer into to.
+func (r *reader) ask(do string, l *lake, table string, more map[string]any, to any) error {
+	request := map[string]any{"do": do}
+	if l != nil {
+		request["catalog"], request["table"] = l.catalog, table
+	}
+	for k, v := range more {
+		request[k] = v
+	}
+	text, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	if _, err := r.in.Write(append(text, '\n')); err != nil {
+		return fmt.Errorf("%s: %w", do, err)
+	}
+	line, err := r.out.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("%s: %w", do, err)
+	}
+	var answer struct {
+		OK    json.RawMessage `json:"ok"`
+		Error string          `json:"error"`
+		Trace string          `json:"trace"`
+	}
+	if err := json.Unmarshal(line, &answer); err != nil {
+		return fmt.Errorf("%s: %w\n%s", do, err, line)
+	}
+	if answer.Error != "" {
+		return fmt.Errorf("%s %s: %s\n%s", do, table, answer.Error, answer.Trace)
+	}
+	return json.Unmarshal(answer.OK, to)
+}
+
+// contents is what a reader sees in a table.
+type contents struct {
+	Columns []struct {
+		Name     string `json:"name"`
+		Type     string `json:"type"`
+		Required bool   `json:"required"`
+	} `json:"columns"`
+	Rows          [][]any `json:"rows"`
+	FormatVersion int     `json:"format_version"`
+}
+
+// snapshot is one of a table's history, as PyIceberg sees it.
+type snapshot struct {
+	ID        int64             `json:"id"`
+	Parent    *int64            `json:"parent"`
+	Operation string            `json:"operation"`
+	Summary   map[string]string `json:"summary"`
+}
+
+var engines = []string{"pyiceberg", "duckdb"}
+
+// mustHold fails the test unless every engine sees exactly the model in the table: the
+// same columns, types and rows.
+func (r *reader) mustHold(t testing.TB, l *lake, table string, m model) {
+	t.Helper()
+	for _, engine := range engines {
+		r.mustHoldFor(t, engine, l, table, m)
+	}
+}
+
+var fieldID = regexp.MustCompile(`\d+: `)
+
+func (r *reader) mustHoldFor(t testing.TB, engine string, l *lake, table string, m model) {
+	t.Helper()
+	var got contents
+	if err := r.ask(engine+".read", l, table, nil, &got); err != nil {
+		t.Errorf("%s: %v", engine, err)
+		return
+	}
+	var types, wantTypes []string
+	for _, c := range got.Columns {
+		kind := strings.ReplaceAll(fieldID.ReplaceAllString(c.Type, ""), "optional ", "")
+		if c.Required {
+			kind += "!"
+		}
+		types = append(types, c.Name+" "+kind)
+	}
+	for _, c := range m.columns {
+		kind := c.yaml
+		if engine == "duckdb" {
+			kind = c.duck
+		}
+		wantTypes = append(wantTypes, c.name+" "+kind)
+	}
+	if !slices.Equal(types, wantTypes) {
+		t.Errorf("%s sees the columns\n%s\nwant\n%s", engine, strings.Join(types, "\n"), strings.Join(wantTypes, "\n"))
+		return
+	}
+	var rows []string
+	for _, row := range got.Rows {
+		rows = append(rows, canonicalText(row))
+	}
+	slices.Sort(rows)
+	if want := m.canonical(); !slices.Equal(rows, want) {
+		missing, extra := difference(want, rows)
+		t.Errorf("%s sees %d rows, want %d\nmissing:\n%s\nnot wanted:\n%s", engine, len(rows), len(want), head(missing), head(extra))
+	}
+}
+
+// mustFilter fails the test unless scans with a filter find as many rows as the model has.
+func (r *reader) mustFilter(t testing.TB, l *lake, table string, m model) {
+	t.Helper()
+	filters := m.filters()
+	for _, engine := range engines {
+		var counts []*int
+		if err := r.ask(engine+".count", l, table, map[string]any{"filters": filters}, &counts); err != nil {
+			t.Errorf("%s: %v", engine, err)
+			continue
+		}
+		for i, f := range filters {
+			if counts[i] != nil && *counts[i] != f.want {
+				t.Errorf("%s finds %d rows where %v, the model has %d", engine, *counts[i], f, f.want)
+			}
+		}
+	}
+}
+
+// mustDescribe fails the test unless the manifests tell the truth about every data file.
+func (r *reader) mustDescribe(t testing.TB, l *lake, table string) (files int) {
+	t.Helper()
+	var got struct {
+		Files int      `json:"files"`
+		Wrong []string `json:"wrong"`
+	}
+	if err := r.ask("pyiceberg.files", l, table, nil, &got); err != nil {
+		t.Error(err)
+		return 0
+	}
+	if len(got.Wrong) > 0 {
+		t.Errorf("%d wrong statements about %d files:\n%s", len(got.Wrong), got.Files, head(got.Wrong))
+	}
+	return got.Files
+}
+
+// history is the table's snapshots, oldest first.
+func (r *reader) history(t testing.TB, l *lake, table string) []snapshot {
+	t.Helper()
+	var out []snapshot
+	if err := r.ask("pyiceberg.history", l, table, nil, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// difference returns what is in a and not in b, and the reverse; both sorted.
+func difference(a, b []string) (onlyA, onlyB []string) {
+	count := map[string]int{}
+	for _, s := range a {
+		count[s]++
+	}
+	for _, s := range b {
+		count[s]--
+	}
+	for s, n := range count {
+		for ; n > 0; n-- {
+			onlyA = append(onlyA, s)
+		}
+		for ; n < 0; n++ {
+			onlyB = append(onlyB, s)
+		}
+	}
+	slices.Sort(onlyA)
+	slices.Sort(onlyB)
+	return onlyA, onlyB
+}
+
+func head(lines []string) string {
+	if len(lines) > 8 {
+		lines = append(slices.Clone(lines[:8]), fmt.Sprintf("… and %d more", len(lines)-8))
+	}
+	return strings.Join(lines, "\n")
+}
