@@ -229,6 +229,7 @@ func (l *loop) summary(extra iceberg.Properties) iceberg.Properties {
 // settle sends the commit until its fate is known: landed (done), or never to land (not done:
 // the branch moved, plan again; or an error).
 func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bool, err error) {
+	ctx = catalog.WithIdempotencyKey(ctx, uuid.Must(uuid.NewV7()).String()) // one for all sendings of c
 	deadline := l.options.Now().Add(l.options.Patience)
 	pending := false // some sending has no answer, so it may land late
 	for try := 1; ; try++ {
