@@ -82,6 +82,7 @@ def _connection(catalog):
             f"ENDPOINT '{s3.netloc}', REGION '{c['s3.region']}', URL_STYLE 'path', USE_SSL false)"
         )
         con.execute(
-            f"ATTACH '{c['warehouse']}' AS lake (TYPE iceberg, ENDPOINT '{c['uri']}', AUTHORIZATION_TYPE 'none')"
+            f"ATTACH '{c['warehouse']}' AS lake (TYPE iceberg, ENDPOINT '{c['uri']}', AUTHORIZATION_TYPE 'none', "
+            "ACCESS_DELEGATION_MODE 'none')"
         )
     return con
