@@ -34,6 +34,8 @@ const (
 	faultBool
 	faultComma
 	faultNested
+	faultInexact
+	faultMidnight
 )
 
 // reasons are what a Reject says; an empty one adds nothing to "cannot read … as …".
@@ -56,6 +58,8 @@ var reasons = [...]string{
 	faultBool:     "the words are true, t, yes, y, 1 and false, f, no, n, 0",
 	faultComma:    "the decimal mark is a comma",
 	faultNested:   "text has no nested values",
+	faultInexact:  "the type has no value that is exactly it",
+	faultMidnight: "it is not a midnight",
 }
 
 func (f fault) String() string { return reasons[f] }
