@@ -45,7 +45,7 @@ engine, and how many rows it added and removed. --output json prints an object a
 		},
 	}
 	f := under(cmd.Flags(), "Snapshots")
-	f.number(&limit, "limit", 0, "most snapshots to list (default: all)")
+	f.number(&limit, "limit", 0, "list at most `N` snapshots (default: all)")
 	f.text(&t.Branch, "branch", "", "list what led to the head of this `BRANCH` (default: every snapshot)")
 	return cmd
 }

@@ -64,12 +64,12 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 		usageText(cmd.OutOrStdout(), cmd)
 	})
 
+	root.PersistentFlags().SortFlags = false
 	f := under(root.PersistentFlags(), headCatalog)
 	f.text(&a.global.catalog.Name, "catalog", "", "catalog's `NAME` in .iceberg-go.yaml or .pyiceberg.yaml")
 	f.text(&a.global.catalog.URI, "catalog-uri", "", "catalog's `URI`: https://… (REST) or sqlite:///path")
 	f.text(&a.global.catalog.Warehouse, "warehouse", "", "`LOCATION` of new tables, or the REST server's name for a warehouse")
 	f.props(&a.global.catalog.Props, "catalog-prop", "property of the catalog or its storage, such as s3.endpoint=… (repeatable)")
-	root.PersistentFlags().SortFlags = false
 	f = under(root.PersistentFlags(), headOutput)
 	f.text(&a.global.output, "output", "text", "`FORMAT` of the result on standard output: text or json")
 	f.BoolVarP(&a.global.quiet, "quiet", "q", false, "say nothing on standard error but errors")
@@ -204,6 +204,7 @@ func usageText(w io.Writer, cmd *cobra.Command) error {
 	local.SortFlags = false
 	local.VisitAll(collect)
 	for _, flags := range []*pflag.FlagSet{cmd.PersistentFlags(), cmd.InheritedFlags()} {
+		flags.SortFlags = false
 		flags.VisitAll(collect)
 	}
 	slices.SortStableFunc(headings, func(a, b string) int { return rank(a) - rank(b) })

@@ -58,7 +58,7 @@ print every row, in the form that load reads back. NULL is a null; an empty stri
 		},
 	}
 	f := under(cmd.Flags(), "Rows")
-	f.wide(&q.Limit, "limit", 0, "most rows to print, 0 for all (default: 20 as text, else all)")
+	f.wide(&q.Limit, "limit", 0, "print at most `N` rows, 0 for all (default: 20 as text, else all)")
 	cmd.Flags().StringSliceVar(&q.Columns, "columns", nil, "`NAMES` of the columns to print, with commas between (default: all)")
 	f.mark("columns")
 	f.text(&q.Filter, "filter", "", "print only rows that this `EXPRESSION` is true for, as in --slice")
