@@ -40,7 +40,8 @@ type Catalog struct {
 	Props iceberg.Properties
 
 	close  func() error
-	sqlite *sqliteDB // nil for other types
+	sqlite *sqliteDB      // nil for other types
+	rest   *restTransport // nil for other types
 }
 
 // opener opens a catalog of one type. cfg.Props are complete: URI, Warehouse and
@@ -122,11 +123,24 @@ func (c *Catalog) Close() error {
 	return c.close()
 }
 
+// call runs one call of the library, and adds to its error what only the transport
+// saw.
+func (c *Catalog) call(ctx context.Context, f func(context.Context) error) error {
+	if c.rest != nil {
+		return c.rest.observe(ctx, f)
+	}
+	return f(ctx)
+}
+
 // LoadTable loads the table's current metadata. Errors are classified as those of
 // a read: nothing has changed, whatever went wrong. A missing table or namespace
 // is ErrNotFound.
 func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
-	t, err := c.Catalog.LoadTable(ctx, ident)
+	var t *table.Table
+	err := c.call(ctx, func(ctx context.Context) (err error) {
+		t, err = c.Catalog.LoadTable(ctx, ident)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("load table %s: %w", FormatIdentifier(ident), readError(err))
 	}
@@ -139,7 +153,12 @@ func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table
 // the catalog was asked.
 func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
 	ctx, written := withWriteLog(ctx)
-	meta, loc, err := c.Catalog.CommitTable(ctx, ident, reqs, updates)
+	var meta table.Metadata
+	var loc string
+	err := c.call(ctx, func(ctx context.Context) (err error) {
+		meta, loc, err = c.Catalog.CommitTable(ctx, ident, reqs, updates)
+		return err
+	})
 	if err != nil {
 		err = commitError(err)
 		if certainlyNotCommitted(err) {
@@ -169,7 +188,11 @@ func (c *Catalog) ListTables(ctx context.Context, ns table.Identifier) iter.Seq2
 
 // ListNamespaces returns the namespaces below parent, or all top ones for nil.
 func (c *Catalog) ListNamespaces(ctx context.Context, parent table.Identifier) ([]table.Identifier, error) {
-	ns, err := c.Catalog.ListNamespaces(ctx, parent)
+	var ns []table.Identifier
+	err := c.call(ctx, func(ctx context.Context) (err error) {
+		ns, err = c.Catalog.ListNamespaces(ctx, parent)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list namespaces: %w", readError(err))
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"net/http"
 
 	"github.com/apache/iceberg-go"
 	icecatalog "github.com/apache/iceberg-go/catalog"
@@ -14,7 +15,6 @@ import (
 	"github.com/apache/iceberg-go/table"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
-	"golang.org/x/oauth2"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -125,13 +125,21 @@ func class(err error) error {
 		return ErrTransient // a new token is fetched on the next try
 	}
 
+	var answer *httpError
+	errors.As(err, &answer)
 	// The token is fetched before the request is sent.
-	var oauth *oauth2.RetrieveError
-	if errors.As(err, &oauth) {
-		if oauth.Response != nil && oauth.Response.StatusCode >= 500 {
+	if errors.Is(err, rest.ErrOAuthError) {
+		if answer != nil && answer.token/100 == 4 && answer.token != http.StatusTooManyRequests {
+			return ErrConfig
+		}
+		return ErrTransient
+	}
+	// iceberg-go has no word for these.
+	if answer != nil && answer.status/100 == 4 && answer.status != http.StatusRequestTimeout {
+		if answer.status == http.StatusTooManyRequests {
 			return ErrTransient
 		}
-		return ErrConfig
+		return ErrRejected
 	}
 
 	var lite *sqlite.Error

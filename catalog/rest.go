@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -50,12 +51,16 @@ func openREST(ctx context.Context, name string, props iceberg.Properties, _ Conf
 	if err != nil {
 		return nil, err
 	}
-	cat, err := rest.NewCatalog(ctx, name, strings.TrimRight(props["uri"], "/"), opts...)
+	var cat *rest.Catalog
+	err = transport.observe(ctx, func(ctx context.Context) error {
+		cat, err = rest.NewCatalog(ctx, name, strings.TrimRight(props["uri"], "/"), opts...)
+		return err
+	})
 	if err != nil {
 		transport.CloseIdleConnections()
 		return nil, fmt.Errorf("%s: %w", uri.Redacted(), err)
 	}
-	return &Catalog{Catalog: cat, Props: lib, close: cat.Close}, nil
+	return &Catalog{Catalog: cat, Props: lib, close: cat.Close, rest: transport}, nil
 }
 
 // restOptions hands the properties over that iceberg-go wants as options before it
@@ -130,6 +135,58 @@ type restTransport struct {
 	total time.Duration
 	// idempotent is set when the server's configuration has idempotency-key-lifetime.
 	idempotent atomic.Bool
+	// tokenStatus is the HTTP status of the last request for a token; 0 without an
+	// answer.
+	tokenStatus atomic.Int32
+}
+
+// httpError adds the statuses that the server answered with to an error of
+// iceberg-go's, which keeps them to itself. 0 is no answer.
+type httpError struct {
+	err           error
+	status, token int
+}
+
+func (e *httpError) Error() string {
+	msg := e.err.Error()
+	if errors.Is(e.err, rest.ErrOAuthError) && e.token != 0 {
+		return fmt.Sprintf("%s (the token endpoint answered %d %s)", strings.TrimRight(msg, ": "), e.token, http.StatusText(e.token))
+	}
+	return msg
+}
+
+func (e *httpError) Unwrap() error { return e.err }
+
+// Hint says what to look at.
+func (e *httpError) Hint() string {
+	switch {
+	case errors.Is(e.err, rest.ErrOAuthError):
+		return "check credential, scope and oauth2-server-uri"
+	case e.status == http.StatusUnauthorized || e.status == http.StatusForbidden:
+		return "check token or credential, and what they may do"
+	}
+	return ""
+}
+
+type statusKey struct{}
+
+// observe runs call and adds the status of its last request to its error.
+func (t *restTransport) observe(ctx context.Context, call func(context.Context) error) error {
+	var status atomic.Int32
+	if err := call(context.WithValue(ctx, statusKey{}, &status)); err != nil {
+		return &httpError{err, int(status.Load()), int(t.tokenStatus.Load())}
+	}
+	return nil
+}
+
+// note records the status of a request for a token, which has no context of ours,
+// or of one of the catalog's calls.
+func (t *restTransport) note(r *http.Request, status int) {
+	if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+		t.tokenStatus.Store(int32(status))
+	} else if s, ok := r.Context().Value(statusKey{}).(*atomic.Int32); ok {
+		s.Store(int32(status))
+	}
 }
 
 func newRESTTransport(props iceberg.Properties) (*restTransport, error) {
@@ -178,6 +235,7 @@ func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	timer := time.AfterFunc(t.total, func() { cancel(errRESTTimeout) })
 	rsp, err := t.Transport.RoundTrip(r)
 	if err != nil {
+		t.note(r, 0)
 		timer.Stop()
 		if context.Cause(ctx) == errRESTTimeout { //nolint:errorlint // our own value
 			err = errRESTTimeout
@@ -185,6 +243,7 @@ func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
+	t.note(r, rsp.StatusCode)
 	rsp.Body = &timedBody{rsp.Body, ctx, func() { timer.Stop(); cancel(nil) }}
 	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/v1/config") && rsp.StatusCode == http.StatusOK {
 		return t.learn(rsp)

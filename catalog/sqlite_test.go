@@ -261,11 +261,11 @@ func TestProcessesRaceForTheFirstTable(t *testing.T) {
 func TestSQLiteURIs(t *testing.T) {
 	dir := t.TempDir()
 	for uri, file := range map[string]string{
-		"sqlite:///x/a.db":                      "x/a.db",
-		"sqlite:////" + dir[1:] + "/b.db":       "b.db",
-		"file:c.db":                             "c.db",
-		"file:d%20d.db":                         "d d.db",
-		"file:" + dir + "/e.db":                 "e.db",
+		"sqlite:///x/a.db":                       "x/a.db",
+		"sqlite:////" + dir[1:] + "/b.db":        "b.db",
+		"file:c.db":                              "c.db",
+		"file:d%20d.db":                          "d d.db",
+		"file:" + dir + "/e.db":                  "e.db",
 		"file://" + dir + "/f.db?_time_format=x": "",
 	} {
 		c, err := catalog.Open(t.Context(), catalog.Config{URI: uri, Dir: dir})

@@ -117,7 +117,10 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 	if location != "" {
 		opts = append(opts, icecatalog.WithLocation(location))
 	}
-	t, err = c.Catalog.CreateTable(ctx, ident, s.Schema, opts...)
+	err = c.call(ctx, func(ctx context.Context) (err error) {
+		t, err = c.Catalog.CreateTable(ctx, ident, s.Schema, opts...)
+		return err
+	})
 	if err == nil {
 		return t, true, nil
 	}
@@ -133,7 +136,11 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 // ensureNamespace makes a namespace, and those above it first, as servers ask.
 // Somebody who makes it at the same time does no harm.
 func (c *Catalog) ensureNamespace(ctx context.Context, ns table.Identifier) error {
-	exists, err := c.CheckNamespaceExists(ctx, ns)
+	var exists bool
+	err := c.call(ctx, func(ctx context.Context) (err error) {
+		exists, err = c.CheckNamespaceExists(ctx, ns)
+		return err
+	})
 	if err != nil {
 		return readError(err)
 	}
@@ -145,7 +152,7 @@ func (c *Catalog) ensureNamespace(ctx context.Context, ns table.Identifier) erro
 			return err
 		}
 	}
-	err = c.CreateNamespace(ctx, ns, nil)
+	err = c.call(ctx, func(ctx context.Context) error { return c.CreateNamespace(ctx, ns, nil) })
 	if err == nil || errors.Is(err, icecatalog.ErrNamespaceAlreadyExists) {
 		return nil
 	}
@@ -302,7 +309,8 @@ func typeText(t iceberg.Type) string {
 
 // DropTable takes the table out of the catalog and leaves its files.
 func (c *Catalog) DropTable(ctx context.Context, ident table.Identifier) error {
-	if err := c.Catalog.DropTable(ctx, ident); err != nil {
+	err := c.call(ctx, func(ctx context.Context) error { return c.Catalog.DropTable(ctx, ident) })
+	if err != nil {
 		return fmt.Errorf("drop table %s: %w", FormatIdentifier(ident), commitError(err))
 	}
 	return nil
@@ -327,7 +335,7 @@ func (c *Catalog) PurgeTable(ctx context.Context, ident table.Identifier) error 
 		if !ok {
 			return fail(&classified{ErrRejected, errors.New("the catalog cannot remove files")})
 		}
-		if err := p.PurgeTable(ctx, ident); err != nil {
+		if err := c.call(ctx, func(ctx context.Context) error { return p.PurgeTable(ctx, ident) }); err != nil {
 			return fail(commitError(err))
 		}
 		return nil
