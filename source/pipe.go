@@ -51,7 +51,12 @@ func (p *pipe) open(ctx context.Context) (io.ReadCloser, error) {
 	case !ok:
 		r.wait = p.pumping(ctx)
 	case file.SetReadDeadline(time.Time{}) == nil:
-		r.wait = &deadlined{file, context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })}
+		d := &deadlined{File: file, fired: make(chan struct{})}
+		d.stop = context.AfterFunc(ctx, func() {
+			_ = file.SetReadDeadline(time.Unix(1, 0))
+			close(d.fired)
+		})
+		r.wait = d
 	default:
 		r.wait = p.polling(ctx, file)
 	}
@@ -177,13 +182,15 @@ func (p pumping) Close() error               { return nil }
 // deadlined makes the reads of a file that takes deadlines end with a context.
 type deadlined struct {
 	*os.File
-	stop func() bool
+	stop  func() bool
+	fired chan struct{} // closed when the deadline has been set
 }
 
-// Close leaves the file open, for the reading after this one.
+// Close leaves the file open, and without a deadline, for the reading after this one.
 func (d *deadlined) Close() error {
-	if !d.stop() {
+	if d.stop() {
 		return nil
 	}
+	<-d.fired
 	return d.SetReadDeadline(time.Time{})
 }
