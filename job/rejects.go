@@ -65,7 +65,7 @@ func (r *rejects) add(bad arrowconv.Reject) error {
 	r.n++
 	line := rejectLine{
 		Source: bad.Source, Row: bad.Row, Column: bad.Column,
-		Error: (&arrowconv.RowError{Reject: bad}).Error(), Raw: string(bad.Raw),
+		Error: reason(bad), Raw: string(bad.Raw),
 	}
 	if !utf8.Valid(bad.Raw) {
 		line.Raw, line.RawBase64 = strings.ToValidUTF8(line.Raw, "\uFFFD"), bad.Raw
@@ -84,6 +84,12 @@ func (r *rejects) add(bad arrowconv.Reject) error {
 		return r.tooMany(fmt.Sprintf("%d rows", r.n), bad)
 	}
 	return nil
+}
+
+// reason is what a RowError says, without where: the line has fields for that.
+func reason(bad arrowconv.Reject) string {
+	bad.Source, bad.Row, bad.Column = "", 0, ""
+	return strings.TrimPrefix((&arrowconv.RowError{Reject: bad}).Error(), ": row 0: ")
 }
 
 func (r *rejects) tooMany(count string, last arrowconv.Reject) error {

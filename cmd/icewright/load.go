@@ -69,7 +69,7 @@ schema decides.`,
 	f.text(&format, "format", "", "`FORMAT` of the sources: csv, tsv, ndjson or parquet (default: by name and content)")
 	f.text(&j.Delimiter, "delimiter", "", "`CHARACTER` between CSV fields, or tab (default: a comma)")
 	f.truth(&j.NoHeader, "no-header", "the first CSV line is data; columns are in table order")
-	f.texts(&j.Nulls, "null", "CSV `TOKEN` that means null (repeatable; default: an empty field without quotes)")
+	f.texts(&j.Nulls, "null", "CSV `TOKEN` that means null (repeatable; default: an empty field without quotes, which --null \"\" keeps)")
 	f.truth(&j.DecimalComma, "decimal-comma", "numbers are written 12,50")
 	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
 	f.text(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")

@@ -91,14 +91,14 @@ func (b bench) write(name string, partitions []string, rows int, version string)
 	var text strings.Builder
 	text.WriteString("p,n,v\n")
 	for i := range rows {
-		fmt.Fprintf(&text, "%s,%d,%s\n", partitions[i%len(partitions)], i, version)
+		fmt.Fprintf(&text, "%s,%d,v%s\n", partitions[i%len(partitions)], i, version)
 	}
 	if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text.String()), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-// counts are the rows of the table by partition and version: "x/1" → 10.
+// counts are the rows of the table by partition and version: "x/v1" → 10.
 func (b bench) counts(table string) map[string]int {
 	b.t.Helper()
 	counts := map[string]int{}
@@ -135,7 +135,7 @@ func TestKilledThenRunAgain(t *testing.T) {
 	b := newBench(t)
 	partitions := []string{"x", "y", "z"}
 	want := func(version string) map[string]int {
-		return map[string]int{"x/" + version: 10000, "y/" + version: 10000, "z/" + version: 10000}
+		return map[string]int{"x/v" + version: 10000, "y/v" + version: 10000, "z/v" + version: 10000}
 	}
 	b.write("0.csv", partitions, 30000, "0")
 	load := func(version string) []string {
@@ -215,7 +215,7 @@ func TestTwoProcessesDisjoint(t *testing.T) {
 				t.Errorf("round %d: %s: %+v", round, r.Status, r.Error)
 			}
 		}
-		if got, want := b.counts("a.t"), (map[string]int{"x/" + version: 100, "y/" + version: 100}); !same(got, want) {
+		if got, want := b.counts("a.t"), (map[string]int{"x/v" + version: 100, "y/v" + version: 100}); !same(got, want) {
 			t.Fatalf("round %d: %v, want %v", round, got, want)
 		}
 	}
@@ -246,7 +246,7 @@ func TestTwoProcessesOnePartition(t *testing.T) {
 			}
 		}
 		got := b.counts("a.t")
-		if landed == 0 || !same(got, map[string]int{"x/" + one: 90}) && !same(got, map[string]int{"x/" + two: 110}) {
+		if landed == 0 || !same(got, map[string]int{"x/v" + one: 90}) && !same(got, map[string]int{"x/v" + two: 110}) {
 			t.Fatalf("round %d: %d landed, the table has %v", round, landed, got)
 		}
 	}
@@ -263,7 +263,7 @@ func TestTwoProcessesFirstLoad(t *testing.T) {
 			t.Errorf("%s: %+v", r.Status, r.Error)
 		}
 	}
-	if got, want := b.counts("a.t"), (map[string]int{"x/1": 100, "y/1": 100}); !same(got, want) {
+	if got, want := b.counts("a.t"), (map[string]int{"x/v1": 100, "y/v1": 100}); !same(got, want) {
 		t.Fatalf("%v, want %v", got, want)
 	}
 }
@@ -320,7 +320,7 @@ func TestInterrupted(t *testing.T) {
 			b.write("init.csv", []string{"x"}, 100, "0")
 			b.ok("load", "init.csv", "--table", "a.t", "--partition-by", "p")
 			b.interrupt(sig, want, "--table", "a.t", "--output", "json", "--rejects", "bad")
-			if got := b.counts("a.t"); !same(got, map[string]int{"x/0": 100}) {
+			if got := b.counts("a.t"); !same(got, map[string]int{"x/v0": 100}) {
 				t.Errorf("the table has %v", got)
 			}
 			if n := b.parquetFiles(); n != 1 {
@@ -380,7 +380,7 @@ func TestSuperseded(t *testing.T) {
 	if !strings.Contains(stdout.String(), `"status":"superseded"`) {
 		t.Errorf("receipt %s", stdout)
 	}
-	if got := b.counts("a.t"); !same(got, map[string]int{"x/new": 1000}) {
+	if got := b.counts("a.t"); !same(got, map[string]int{"x/vnew": 1000}) {
 		t.Errorf("the zombie wrote: %v", got)
 	}
 	if n := b.parquetFiles(); n != 2 {
