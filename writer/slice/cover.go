@@ -2,6 +2,7 @@ package slice
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/apache/iceberg-go"
 )
@@ -300,4 +301,32 @@ func summarized(l line, sum iceberg.FieldSummary) set {
 		possible = possible.union(l.point(l.greatest))
 	}
 	return possible
+}
+
+// Known says what f's manifest entry tells about the slice's columns, as conditions that hold
+// for all of its rows: "event_date >= 2024-01-01 and event_date < 2024-02-01".
+func (s *Slice) Known(f iceberg.DataFile, spec iceberg.PartitionSpec, schema *iceberg.Schema) string {
+	known := &fileFacts{file: f, spec: spec, schema: schema, partition: f.Partition(), metrics: &metrics{
+		lower: f.LowerBoundValues(), upper: f.UpperBoundValues(),
+		nulls: f.NullValueCounts(), nans: f.NaNValueCounts(),
+	}}
+	var texts []string
+	seen := map[string]bool{}
+	s.root.walk(func(l *node) {
+		if seen[l.term.String()] {
+			return
+		}
+		seen[l.term.String()] = true
+		possible, null := known.of(l.term)
+		if possible.isEverything() && null {
+			texts = append(texts, "any "+l.term.String())
+			return
+		}
+		text, binds := l.term.render(possible, null)
+		if binds == or {
+			text = "(" + text + ")"
+		}
+		texts = append(texts, text)
+	})
+	return strings.Join(texts, " and ")
 }
