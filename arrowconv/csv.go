@@ -353,7 +353,3 @@ func (s *csvRows) longerThan(limit int) (int64, bool) {
 	}
 	return 0, false
 }
-
-func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, error) {
-	return nil, ErrInput
-}

@@ -20,11 +20,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestCSVStories runs testdata/csv. "schema" sets the columns; "read" converts its input and prints the
+// TestCSVStories runs testdata/csv and testdata/infer. "schema" sets the columns; "read" converts its input and prints the
 // rows, what was set aside (with the argument rejects), and how the read ended; "infer" prints the schema.
 // In the input, \r, \t, \\ and \xNN are bytes; it ends with a line end unless the argument "open" is given.
 func TestCSVStories(t *testing.T) {
-	datadriven.Walk(t, "testdata/csv", func(t *testing.T, path string) {
+	story := func(t *testing.T, path string) {
 		var schema *iceberg.Schema
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd == "schema" {
@@ -43,6 +43,9 @@ func TestCSVStories(t *testing.T) {
 			if d.Cmd == "infer" {
 				io := InferOptions{Options: o, Decimals: d.HasArg("decimals")}
 				d.MaybeScanArgs(t, "rows", &io.Rows)
+				if d.HasArg("rejects") {
+					io.OnReject = func(Reject) error { return errors.New("inference reports no rejects") }
+				}
 				s, err := Infer(t.Context(), Input{Name: "in.csv", Reader: strings.NewReader(text)}, io)
 				if err != nil {
 					return csvStoryError(err)
@@ -57,7 +60,9 @@ func TestCSVStories(t *testing.T) {
 			}
 			return whole
 		})
-	})
+	}
+	datadriven.Walk(t, "testdata/csv", story)
+	story(t, "testdata/infer/csv")
 }
 
 func storyOptions(t *testing.T, d *datadriven.TestData) Options {
@@ -285,5 +290,44 @@ func TestCSVAgreesWithEncodingCSV(t *testing.T) {
 			data = append(data, p...)
 		}
 		checkAgainstOracle(t, data, ',', rapid.IntRange(2, 4).Draw(r, "columns"))
+	})
+}
+
+// TestInferredSchemasLoad: a file loads without a reject into the schema inferred from all of it, in
+// chunks of any size, and the schema does not depend on them.
+func TestInferredSchemasLoad(t *testing.T) {
+	value := rapid.OneOf(
+		rapid.SampledFrom([]string{
+			"", "1", "-2", "0", "1.50", "-0.0", ".5", "5.", "1e3", "NaN", "inf", "-Infinity", "+1", "00501", "-00.1", " 1", "1 ", "true",
+			"FALSE", "2024-01-15", "2024-02-30", "2024-01-15T10:00", "2024-01-15 10:00:00.5Z", "2024-01-15T10:00:00.123456789",
+			"12345678901234567890", "123456789012345678901234567890123456789012345", `"1"`, `""`, `"a,b"`, "2024-01-15 ", "0-1-2-3-4-5", "-", ".", "e5",
+		}), rapid.StringMatching(`[-+]?[0-9]{1,25}(\.[0-9]{0,25})?(e[0-9])?`),
+	)
+	rapid.Check(t, func(r *rapid.T) {
+		columns := rapid.IntRange(1, 3).Draw(r, "columns")
+		text := strings.Join([]string{"a", "b", "c"}[:columns], ",") + "\n"
+		for range rapid.IntRange(1, 6).Draw(r, "rows") {
+			var row []string
+			for range columns {
+				row = append(row, value.Draw(r, "value"))
+			}
+			text += strings.Join(row, ",") + "\n"
+		}
+		o := InferOptions{Options: Options{Format: CSV}, Decimals: rapid.Bool().Draw(r, "decimals")}
+		schema, err := Infer(t.Context(), Input{Name: "in.csv", Reader: strings.NewReader(text)}, o)
+		if err != nil {
+			r.Fatal(err)
+		}
+		o.ChunkBytes = rapid.IntRange(1, 50).Draw(r, "chunk")
+		again, err := Infer(t.Context(), Input{Name: "in.csv", Reader: strings.NewReader(text)}, o)
+		if err != nil || !again.Equals(schema) {
+			r.Fatalf("%v in chunks, %v", again, err)
+		}
+		for b, err := range Read(t.Context(), Input{Name: "in.csv", Reader: strings.NewReader(text)}, schema, o.Options) {
+			if err != nil {
+				r.Fatalf("%v\n%s%s", err, SchemaYAML(schema), text)
+			}
+			b.Release()
+		}
 	})
 }

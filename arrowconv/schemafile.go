@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -22,10 +23,10 @@ const schemaHint = `write "columns:" and under it lines of "name: type", with "!
 //	columns:
 //	  id: long!
 //	  tags: list<string>
-//	  place: struct<lat: double!, lon: double!>
+//	  place: struct<lat: double!, lon: double!>   # YAML proper would want quotes around it
 //
-// where order counts, "!" means required, and ids are given from 1, a struct's fields after those of the
-// struct that it is in, as Iceberg gives them. name is for errors, which show the line and wrap ErrInput.
+// where order counts, "!" means required, and ids are given from 1, a nested field's after that of the
+// field it is in, as iceberg-go gives them. name is for errors, which show the line and wrap ErrInput.
 func ParseSchema(name string, text []byte) (*iceberg.Schema, error) {
 	text = bytes.TrimPrefix(text, utf8BOM)
 	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 && trimmed[0] == '{' {
@@ -52,7 +53,7 @@ func parseSchemaJSON(name string, text []byte) (*iceberg.Schema, error) {
 	}
 	schema := new(iceberg.Schema)
 	if err := json.Unmarshal(whole, schema); err != nil {
-		return nil, jsonSchemaError(name, text, err)
+		return nil, inputErrorf("", "%s: %w", name, fieldError(members["fields"], err))
 	}
 	if err := checkNames(schema); err != nil {
 		return nil, inputErrorf("", "%s: %w", name, err)
@@ -73,6 +74,26 @@ func jsonSchemaError(name string, text []byte, err error) error {
 	return inputErrorf("", "%s: %w", name, err)
 }
 
+// fieldError says which field of a schema err is about, where it is about one alone.
+func fieldError(fields json.RawMessage, err error) error {
+	var each []json.RawMessage
+	if json.Unmarshal(fields, &each) != nil {
+		return errors.New(`"fields" is not a list`)
+	}
+	for i, raw := range each {
+		var field iceberg.NestedField
+		if e := json.Unmarshal(raw, &field); e != nil {
+			var named struct {
+				Name string          `json:"name"`
+				Type json.RawMessage `json:"type"`
+			}
+			_ = json.Unmarshal(raw, &named) // for the message only
+			return fmt.Errorf("field %d, %q, of type %s: %w", i+1, named.Name, named.Type, e)
+		}
+	}
+	return err
+}
+
 // checkNames refuses two fields of one name in a struct, which Iceberg cannot tell apart.
 func checkNames(schema *iceberg.Schema) error {
 	_, err := iceberg.IndexByName(schema)
@@ -80,17 +101,20 @@ func checkNames(schema *iceberg.Schema) error {
 }
 
 func parseSchemaYAML(name string, text []byte) (*iceberg.Schema, error) {
+	// What the parser is shown has stand-ins for the colons of types; what people are shown has not.
+	show := func(err error) string {
+		return strings.ReplaceAll(strings.TrimRight(yaml.FormatError(err, false, true), "\n"), standIn, ":")
+	}
 	fault := func(tok *token.Token, hint, format string, args ...any) error {
 		msg := fmt.Sprintf(format, args...)
 		if tok != nil {
-			shown := strings.TrimRight((&yaml.SyntaxError{Message: msg, Token: tok}).FormatError(false, true), "\n")
-			return inputErrorf(hint, "%s: %s", name, shown)
+			msg = show(&yaml.SyntaxError{Message: msg, Token: tok})
 		}
 		return inputErrorf(hint, "%s: %s", name, msg)
 	}
-	file, err := parser.ParseBytes(text, 0)
+	file, err := parser.ParseBytes(hideColons(text), 0)
 	if err != nil {
-		return nil, inputErrorf(schemaHint, "%s: %s", name, strings.TrimRight(yaml.FormatError(err, false, true), "\n"))
+		return nil, inputErrorf(schemaHint, "%s: %s", name, show(err))
 	}
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
 		return nil, fault(nil, schemaHint, "it is not a schema")
@@ -116,9 +140,9 @@ func parseSchemaYAML(name string, text []byte) (*iceberg.Schema, error) {
 		seen[key.Value] = true
 		value, ok := m.Value.(ast.ScalarNode)
 		if !ok || value.Type() == ast.NullType {
-			return nil, fault(m.Value.GetToken(), schemaHint, "column %q needs a type", key.Value)
+			return nil, fault(key, schemaHint, "column %q needs a type", key.Value)
 		}
-		t, required, err := parseColumnType(value.GetToken().Value)
+		t, required, err := parseColumnType(strings.ReplaceAll(value.GetToken().Value, standIn, ":"))
 		if err != nil {
 			var e *inputError
 			errors.As(err, &e)
@@ -131,6 +155,26 @@ func parseSchemaYAML(name string, text []byte) (*iceberg.Schema, error) {
 		return nil, inputErrorf("", "%s: %w", name, err)
 	}
 	return schema, nil
+}
+
+// standIn takes the place of a colon: as wide, and nothing to YAML.
+const standIn = "\u2236"
+
+// plainStruct is a line whose value is a type that holds a struct, without quotes around it.
+var plainStruct = regexp.MustCompile(`(?m)^[ \t]*(?:"[^"\n]*"|'[^'\n]*'|[^\s"'#<:][^"'#<:\n]*):[ \t]+([a-zA-Z][^:"'#\n]*<[^#\n]*)`)
+
+// hideColons lets types be written as Iceberg spells them: YAML would take the colon of struct<a: int>
+// for another mapping.
+func hideColons(text []byte) []byte {
+	var out []byte
+	done := 0
+	for _, at := range plainStruct.FindAllSubmatchIndex(text, -1) {
+		from, to := at[2], at[3] // the value
+		out = append(out, text[done:from]...)
+		out = append(out, bytes.ReplaceAll(text[from:to], []byte(":"), []byte(standIn))...)
+		done = to
+	}
+	return append(out, text[done:]...)
 }
 
 // mapping returns the entries of a YAML mapping, nil for anything else.
@@ -163,12 +207,21 @@ func SchemaYAML(schema *iceberg.Schema) string {
 	return b.String()
 }
 
+// plainScalar is a text that YAML takes for itself, without quotes.
+var plainScalar = regexp.MustCompile(`^[A-Za-z_][\w.$@<>,()\[\]!-]*( [\w.$@<>,()\[\]!-]+)*$`)
+
 // yamlScalar spells a text in YAML, quoted only where it must be.
 func yamlScalar(s string) string {
-	out, err := yaml.Marshal(s)
-	if err != nil || bytes.ContainsRune(bytes.TrimSpace(out), '\n') {
-		quoted, _ := json.Marshal(s) // JSON's strings are YAML's
-		return string(quoted)
+	switch strings.ToLower(s) {
+	case "null", "true", "false", "yes", "no", "on", "off", "y", "n":
+	default:
+		if plainScalar.MatchString(s) {
+			return s
+		}
 	}
-	return string(bytes.TrimSpace(out))
+	var b bytes.Buffer // JSON's strings are YAML's
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a string always encodes
+	return strings.TrimRight(b.String(), "\n")
 }

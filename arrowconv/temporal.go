@@ -186,7 +186,7 @@ func parseOffset(s []byte) (seconds int64, zoned bool, f fault) {
 		return 0, false, faultSyntax
 	}
 	if m > 59 || h*60+m > 18*60 {
-		return 0, false, faultClock
+		return 0, false, faultOffset
 	}
 	seconds = h*3600 + m*60
 	if s[0] == '-' {

@@ -25,6 +25,7 @@ const (
 	faultDate
 	faultClock
 	faultYear
+	faultOffset
 	faultZoned
 	faultGap
 	faultUTF8
@@ -49,6 +50,7 @@ var reasons = [...]string{
 	faultDate:     "there is no such date",
 	faultClock:    "there is no such time of day",
 	faultYear:     "years go from 0001 to 9999",
+	faultOffset:   "offsets from UTC go to 18:00",
 	faultZoned:    "it has a zone, and the column has none",
 	faultGap:      "there is no such local time: the clocks were put forward over it",
 	faultUTF8:     "it is not valid UTF-8",

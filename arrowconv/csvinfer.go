@@ -1,0 +1,148 @@
+package arrowconv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/apache/iceberg-go"
+)
+
+// csvEvidence is what one chunk shows: one evidence for each column of the input.
+type csvEvidence struct {
+	columns []evidence
+	rows    int64
+	bad     []Reject // rows that the load would refuse too; Row counts from 0 within the chunk
+	err     error
+}
+
+// inferCSV looks at all rows, or the first o.Rows, of a CSV input. Rows that are ragged or break the grammar
+// end it with a *RowError unless rejects are wanted, then the load will report them.
+func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, error) {
+	c, err := openCSV(in, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	names := c.header
+	if names == nil {
+		if c.first.bytes == 0 {
+			return nil, inputErrorf("give a schema file with --schema", "%s: it is empty, and a schema cannot be inferred from it", in.Name)
+		}
+		for i := range c.first.fieldsOfFirstRow(c.delim) {
+			names = append(names, fmt.Sprintf("column_%d", i+1))
+		}
+	}
+	for i, name := range names {
+		if name == "" {
+			return nil, inputErrorf("give every column a name", "%s: column %d has no name in the header", in.Name, i+1)
+		}
+	}
+	workers, left := o.Workers, int64(-1)
+	if o.Rows > 0 {
+		workers, left = 1, int64(o.Rows) // one worker sees the chunks in order, and can count
+	}
+	worker := func() func(csvChunk) csvEvidence {
+		w := &csvInferrer{in: c, columns: len(names), nulls: newCSVNulls(o.CSV.Nulls), point: '.', o: o}
+		if o.CSV.DecimalComma {
+			w.point = ','
+		}
+		return func(ch csvChunk) csvEvidence { return w.look(ch, &left) }
+	}
+	total := make([]evidence, len(names))
+	rows := int64(0)
+	for e, err := range inOrder(ctx, workers, c.next, worker, func(csvEvidence) {}) {
+		if err == nil {
+			err = e.err
+		}
+		if errors.Is(err, errLongRow) {
+			return nil, c.longRow(rows+e.rows, o.Options)
+		} else if err != nil {
+			return nil, err
+		}
+		if len(e.bad) > 0 && o.OnReject == nil {
+			r := e.bad[0]
+			r.Source, r.Row = in.Name, rows+1+r.Row
+			return nil, &RowError{r}
+		}
+		for i := range total {
+			total[i].merge(e.columns[i])
+		}
+		if rows += e.rows; o.Rows > 0 && rows >= int64(o.Rows) {
+			break
+		}
+	}
+	fields := make([]iceberg.NestedField, len(names))
+	for i, name := range names {
+		fields[i] = iceberg.NestedField{Name: name, Type: total[i].typ(o.Decimals)}
+	}
+	return freshIDs(fields)
+}
+
+// fieldsOfFirstRow is the number of fields of the first row that is not blank.
+func (ch csvChunk) fieldsOfFirstRow(delim byte) int {
+	ends, _ := fieldEnds(nil, ch.data, 0, len(ch.data), delim, ch.quotes)
+	fields, begin := 0, uint32(0)
+	for _, e := range ends {
+		fields++
+		if ch.data[e] != '\n' {
+			continue
+		}
+		if len(trimLineEnd(ch.data[begin:e+1])) > 0 {
+			break
+		}
+		fields, begin = 0, e+1
+	}
+	return max(fields, 1)
+}
+
+// csvInferrer looks at chunks, one at a time.
+type csvInferrer struct {
+	in      *csvInput
+	columns int
+	nulls   *csvNulls
+	point   byte
+	o       InferOptions
+	rows    csvRows
+	buf     []byte
+}
+
+// look gives the evidence of ch, of at most left rows where left is not negative, and counts it down.
+func (w *csvInferrer) look(ch csvChunk, left *int64) csvEvidence {
+	s := &w.rows
+	s.split(ch, w.in.delim, w.columns)
+	defer w.in.chunks.recycle(ch)
+	if at, long := s.longerThan(w.o.MaxRowBytes); long {
+		return csvEvidence{rows: at, err: errLongRow}
+	}
+	e := csvEvidence{columns: make([]evidence, w.columns), rows: int64(s.total), bad: s.rejects}
+	n := s.n
+	if *left >= 0 {
+		for n > 0 && s.number(n-1) >= *left {
+			n--
+		}
+		for len(e.bad) > 0 && e.bad[len(e.bad)-1].Row >= *left {
+			e.bad = e.bad[:len(e.bad)-1]
+		}
+		*left = max(0, *left-e.rows)
+	}
+	valid := utf8.Valid(ch.data)
+	for i := range e.columns {
+		x := s.column(i)
+		for r := range n {
+			w.cell(&e.columns[i], x.at(r), valid)
+		}
+	}
+	return e
+}
+
+func (w *csvInferrer) cell(e *evidence, cell []byte, valid bool) {
+	if len(cell) > 0 && cell[0] == '"' {
+		w.buf, cell = unquote(w.buf, cell)
+	} else if w.nulls.is(cell) {
+		return
+	}
+	if valid || utf8.Valid(cell) { // else a reject of the load, whatever the type
+		e.addText(cell, w.point)
+	}
+}
