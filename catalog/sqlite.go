@@ -21,11 +21,11 @@ import (
 // PyIceberg opens it with uri="sqlite:///lake/catalog.db".
 const lakeDir = "lake"
 
-// sqlitePragmas make several processes safe on one database. The journal in WAL
+// sqliteParams make several processes safe on one database. The journal in WAL
 // mode lets readers and a writer work at once; a writer waits for another instead
 // of failing; and a transaction that will write takes the lock when it begins,
 // since one that takes it later fails at once when somebody wrote in between.
-const sqlitePragmas = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"
+var sqliteParams = []string{"_pragma=busy_timeout(10000)", "_pragma=journal_mode(WAL)", "_txlock=immediate"}
 
 // openSQLite opens or makes a catalog in an SQLite file. uri is sqlite:///path,
 // file:path?parameters or a bare path, relative to cfg.Dir; none is lake/catalog.db.
@@ -123,11 +123,13 @@ func sqliteFile(uri, dir string) (file, query string, err error) {
 }
 
 // sqliteDSN builds the driver's name for the database: a URI, in which these three
-// characters of a path mean something else.
+// characters of a path mean something else. Parameters of the caller's win.
 func sqliteDSN(file, query string) string {
-	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(file) + "?" + sqlitePragmas
-	if query != "" {
-		dsn += "&" + query
+	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(file) + "?" + query
+	for _, p := range sqliteParams {
+		if key, _, _ := strings.Cut(p, "("); !strings.Contains(query, key) {
+			dsn += "&" + p
+		}
 	}
 	return dsn
 }
