@@ -123,7 +123,7 @@ func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change
 	r.lap("publish")
 	defer r.lap("plan")
 	r.progress("plan")
-	if was, is := r.table.Spec().ID(), base.Spec().ID(); was != is {
+	if was, is := r.table.Metadata().DefaultPartitionSpec(), base.Metadata().DefaultPartitionSpec(); was != is {
 		return nil, fmt.Errorf("%w: the partition spec of %s changed while the rows were staged (spec %d, now %d)",
 			publish.ErrConflict, strings.Join(base.Identifier(), "."), was, is)
 	}
@@ -199,7 +199,7 @@ func (r *run) attempt() publish.Attempt {
 // touches tells whether a file lies in the slice: by the declared one, by the partitions of the
 // staged files, or always where the table is the slice. A file of another spec may.
 func (r *run) touches() func(iceberg.DataFile, iceberg.PartitionSpec, *iceberg.Schema) bool {
-	current := r.table.Spec().ID()
+	current := r.table.Metadata().DefaultPartitionSpec()
 	parts := touched(r.result.Staged.Files)
 	return func(f iceberg.DataFile, spec iceberg.PartitionSpec, schema *iceberg.Schema) bool {
 		switch {
