@@ -28,6 +28,9 @@ type readerAt interface {
 // headBytes is how much of an object is looked at to tell its compression and its format.
 const headBytes = 16 << 10
 
+// storedBytes is how much is read of a file at once.
+const storedBytes = 128 << 10
+
 // Reader is an open object: an arrowconv.Input, and what it takes to give it back.
 type Reader struct {
 	arrowconv.Input
@@ -62,7 +65,8 @@ func (r *Reader) start(ctx context.Context) error {
 		return err
 	}
 	r.close = append(r.close, stored.Close)
-	buffered := bufio.NewReaderSize(stored, headBytes)
+	from := &latch{Reader: stored}
+	buffered := bufio.NewReaderSize(from, storedBytes)
 	magic, err := buffered.Peek(8)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -86,7 +90,7 @@ func (r *Reader) start(ctx context.Context) error {
 	}
 	body := io.Reader(buffered)
 	if packing != plain {
-		unpacked, err := unpack(r.object.Name, packing, buffered)
+		unpacked, err := unpack(r.object.Name, packing, from, buffered)
 		if err != nil {
 			return err
 		}

@@ -14,8 +14,9 @@ const (
 	// blockBytes is the least that is asked of S3 at once. A request costs as long as some
 	// megabytes do; Parquet's footers and small column chunks are a few kilobytes.
 	blockBytes = 4 << 20
-	// blocksKept bounds the memory of a reader: 32 MiB. A row group's columns are read side by side.
-	blocksKept = 8
+	// blocksKept bounds the memory of a reader: 64 MiB. The columns of a row group are read side by
+	// side, each from a block of its own.
+	blocksKept = 16
 )
 
 func (o *s3Object) at(ctx context.Context) (readerAt, error) {

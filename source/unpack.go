@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -72,27 +73,19 @@ func (l *latch) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadByte keeps gzip from putting a buffer of its own in between.
-func (l *latch) ReadByte() (byte, error) {
-	b, err := l.Reader.(io.ByteReader).ReadByte()
-	if err != nil && !errors.Is(err, io.EOF) {
-		l.err = err
-	}
-	return b, err
-}
-
-func unpack(object string, p packing, stored io.Reader) (*unpacker, error) {
-	u := &unpacker{object: object, packing: p, from: &latch{Reader: stored}, close: func() {}}
+// unpack decompresses stored, which reads from the latch. A *bufio.Reader is what gzip is fast with.
+func unpack(object string, p packing, from *latch, stored *bufio.Reader) (*unpacker, error) {
+	u := &unpacker{object: object, packing: p, from: from, close: func() {}}
 	switch p {
 	case gzipped:
-		z, err := gzip.NewReader(u.from)
+		z, err := gzip.NewReader(stored)
 		if err != nil {
 			return nil, u.explain(err)
 		}
 		u.Reader = z
 	default:
 		// The decoder works ahead in goroutines of its own.
-		z, err := zstd.NewReader(u.from, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))
+		z, err := zstd.NewReader(stored, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))
 		if err != nil {
 			return nil, u.explain(err)
 		}
