@@ -38,6 +38,8 @@ type encoder struct {
 	nodes  []*node
 	leaves []*leaf
 	props  *parquet.WriterProperties
+	plain  *parquet.WriterProperties // props without dictionaries
+	tiny   bool                      // the row group at hand uses plain
 	set    settings
 
 	buf      bytes.Buffer
@@ -55,11 +57,19 @@ type encoder struct {
 	statsNow *leafStats
 }
 
+// tinyRows is the size of a row group up to which a dictionary costs more than it saves, in
+// bytes and in time. A table of many small partitions has little else.
+const tinyRows = 64
+
 // encode returns the row group of n rows of cols, in the order of perm, or as they are where
 // perm is nil.
 func (e *encoder) encode(cols []column, n int, perm []int32) (rg *rowGroup, err error) {
 	e.buf.Reset()
-	w, err := file.NewParquetWriterWithError(&e.buf, e.root, file.WithWriterProps(e.props))
+	props := e.props
+	if e.tiny = n <= tinyRows; e.tiny {
+		props = e.plain
+	}
+	w, err := file.NewParquetWriterWithError(&e.buf, e.root, file.WithWriterProps(props))
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +192,7 @@ func (e *encoder) chunk(cw file.ColumnChunkWriter, l *leaf, c *column, s slots) 
 			lo, hi := minMax(vals)
 			st.addWords(int64(lo), int64(hi))
 		}
-		if codeWords(&e.dict, castTo[uint32](bytesOf(vals)), 4, e.set.dictSize) {
+		if !e.tiny && codeWords(&e.dict, castTo[uint32](bytesOf(vals)), 4, e.set.dictSize) {
 			dict := narrow32(e.dict.words)
 			return e.indices(cw, l, s, array.NewInt32Data(plainArray(arrow.PrimitiveTypes.Int32, len(dict), bytesOf(dict))), func() {
 				lo, hi := minMax(dict)
@@ -198,7 +208,7 @@ func (e *encoder) chunk(cw file.ColumnChunkWriter, l *leaf, c *column, s slots) 
 			lo, hi := minMax(vals)
 			st.addWords(lo, hi)
 		}
-		if codeWords(&e.dict, castTo[uint64](bytesOf(vals)), 8, e.set.dictSize) {
+		if !e.tiny && codeWords(&e.dict, castTo[uint64](bytesOf(vals)), 8, e.set.dictSize) {
 			dict := castTo[int64](bytesOf(e.dict.words))
 			return e.indices(cw, l, s, array.NewInt64Data(plainArray(arrow.PrimitiveTypes.Int64, len(dict), bytesOf(dict))), func() {
 				lo, hi := minMax(dict)
@@ -211,7 +221,7 @@ func (e *encoder) chunk(cw file.ColumnChunkWriter, l *leaf, c *column, s slots) 
 	case *file.Float32ColumnChunkWriter:
 		vals := castTo[float32](bytesOf(e.values32(c, s.pos, n)))
 		addReals(st, vals)
-		if codeWords(&e.dict, castTo[uint32](bytesOf(vals)), 4, e.set.dictSize) {
+		if !e.tiny && codeWords(&e.dict, castTo[uint32](bytesOf(vals)), 4, e.set.dictSize) {
 			if dict := castTo[float32](bytesOf(narrow32(e.dict.words))); plainReals(dict) {
 				return e.indices(cw, l, s, array.NewFloat32Data(plainArray(arrow.PrimitiveTypes.Float32, len(dict), bytesOf(dict))), func() {
 					cw.PageStatistics().(*metadata.Float32Statistics).SetMinMax(slices.Min(dict), slices.Max(dict))
@@ -224,7 +234,7 @@ func (e *encoder) chunk(cw file.ColumnChunkWriter, l *leaf, c *column, s slots) 
 	case *file.Float64ColumnChunkWriter:
 		vals := castTo[float64](bytesOf(e.values64(c, s.pos, n)))
 		addReals(st, vals)
-		if codeWords(&e.dict, castTo[uint64](bytesOf(vals)), 8, e.set.dictSize) {
+		if !e.tiny && codeWords(&e.dict, castTo[uint64](bytesOf(vals)), 8, e.set.dictSize) {
 			if dict := castTo[float64](bytesOf(e.dict.words)); plainReals(dict) {
 				return e.indices(cw, l, s, array.NewFloat64Data(plainArray(arrow.PrimitiveTypes.Float64, len(dict), bytesOf(dict))), func() {
 					cw.PageStatistics().(*metadata.Float64Statistics).SetMinMax(slices.Min(dict), slices.Max(dict))
@@ -260,7 +270,7 @@ func plainReals[T float32 | float64](dict []T) bool {
 func (e *encoder) textChunk(cw *file.ByteArrayColumnChunkWriter, l *leaf, c *column, s slots, n int) error {
 	data, offsets := e.textValues(c, s.pos, n)
 	st := e.statsNow
-	if codeTexts(&e.dict, data, offsets, e.set.dictSize) {
+	if !e.tiny && codeTexts(&e.dict, data, offsets, e.set.dictSize) {
 		d := &e.dict
 		for k := range len(d.ends) - 1 {
 			st.addText(d.text(k))

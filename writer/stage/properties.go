@@ -124,7 +124,7 @@ func positive(props iceberg.Properties, key string, def int64) (int64, error) {
 	return v, nil
 }
 
-func (s settings) writerProperties() *parquet.WriterProperties {
+func (s settings) writerProperties(dictionary bool) *parquet.WriterProperties {
 	return parquet.NewWriterProperties(
 		parquet.WithVersion(parquet.V2_LATEST),
 		parquet.WithCreatedBy(createdBy),
@@ -133,7 +133,7 @@ func (s settings) writerProperties() *parquet.WriterProperties {
 		parquet.WithCompressionLevel(s.level),
 		parquet.WithDataPageSize(s.pageSize),
 		parquet.WithDataPageVersion(s.pageVersion),
-		parquet.WithDictionaryDefault(true),
+		parquet.WithDictionaryDefault(dictionary),
 		parquet.WithDictionaryPageSizeLimit(s.dictSize),
 		parquet.WithMaxRowGroupLength(1<<31-1),
 	)

@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/writer/slice"
 )
 
-// part is one partition while rows come in. Only the router touches it, save for partition,
+// part is one partition while rows come in. One goroutine at a time touches it, save for partition,
 // which is set before the first job, and out.
 type part struct {
 	number    int
@@ -32,7 +34,7 @@ type part struct {
 	segments int // handed to workers
 }
 
-// router takes batches apart into partitions. It runs in one goroutine.
+// router takes batches apart into partitions, one batch at a time.
 type router struct {
 	*staging
 	schema      *arrow.Schema
@@ -40,8 +42,8 @@ type router struct {
 	required    []requiredColumn
 	partitioner *partitioner
 	parts       []*part
-	buffers     int64 // capacity of all parts' columns
-	overhead    int64 // of a part that has columns, beside the buffers
+	buffers     atomic.Int64 // capacity of all parts' columns
+	overhead    int64        // of a part that has columns, beside the buffers
 	result      Result
 
 	// scratch for one batch
@@ -183,18 +185,49 @@ func (r *router) route(ctx context.Context, b arrowconv.Batch, rows []int32) err
 		r.order[r.counts[n]] = row
 		r.counts[n]++
 	}
-	step := r.stepRows(b)
-	start := int32(0)
-	for _, n := range r.hit {
-		end := r.counts[n]
-		r.counts[n] = 0
-		if err := r.fill(ctx, b, r.part(int(n)), r.order[start:end], step); err != nil {
-			return err
-		}
-		start = end
+	if err := r.spread(ctx, b); err != nil {
+		return err
 	}
 	return r.relieve()
 }
+
+// spread fills the partitions of a batch: in parallel where there are several and rows enough,
+// because partitions share nothing and each still gets its rows in order.
+func (r *router) spread(ctx context.Context, b arrowconv.Batch) error {
+	step := r.stepRows(b)
+	starts := make([]int32, len(r.hit)+1)
+	for i, n := range r.hit {
+		starts[i+1] = r.counts[n]
+		r.counts[n] = 0
+		r.part(int(n)) // made here, by one goroutine
+	}
+	fill := func(ctx context.Context, lo, hi int) error {
+		for i := lo; i < hi; i++ {
+			if err := r.fill(ctx, b, r.parts[r.hit[i]], r.order[starts[i]:starts[i+1]], step); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	lanes := min(r.o.Workers, len(r.hit), len(r.order)/rowsPerLane)
+	if lanes < 2 {
+		return fill(ctx, 0, len(r.hit))
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	next := 0
+	for lane := range lanes {
+		lo := next
+		for next < len(r.hit) && int(starts[next]) < len(r.order)*(lane+1)/lanes {
+			next++
+		}
+		hi := next
+		g.Go(func() error { return fill(gctx, lo, hi) })
+	}
+	return g.Wait()
+}
+
+// rowsPerLane is the least work worth a goroutine.
+const rowsPerLane = 2048
 
 // stepRows is how many rows to copy before looking whether the segment is full.
 func (r *router) stepRows(b arrowconv.Batch) int {
@@ -225,7 +258,7 @@ func (r *router) fill(ctx context.Context, b arrowconv.Batch, p *part, rows []in
 		if p.cols == nil {
 			p.cols = newColumns(r.layouts)
 			p.capacity = r.overhead
-			r.buffers += r.overhead
+			r.buffers.Add(r.overhead)
 		}
 		limit := r.plan.segRows - p.spilledRows - p.rows
 		if r.plan.sortUnit > 0 {
@@ -241,7 +274,7 @@ func (r *router) fill(ctx context.Context, b arrowconv.Batch, p *part, rows []in
 			capacity += c.capacity()
 		}
 		rows = rows[n:]
-		r.buffers += capacity - p.capacity
+		r.buffers.Add(capacity - p.capacity)
 		p.rows, p.size, p.capacity = p.rows+n, size, capacity
 		if r.full(p) {
 			if err := r.submit(ctx, p, false); err != nil {
@@ -276,7 +309,7 @@ func (r *router) submit(ctx context.Context, p *part, last bool) error {
 	}
 	r.flying.Add(j.size)
 	p.segments++
-	r.buffers -= p.capacity
+	r.buffers.Add(-p.capacity)
 	p.spilled, p.spilledRows, p.spilledSize = nil, 0, 0
 	p.cols, p.rows, p.size, p.capacity = nil, 0, 0, 0
 	select {
@@ -289,12 +322,12 @@ func (r *router) submit(ctx context.Context, p *part, last bool) error {
 
 // relieve spills the largest partition buffers when memory runs short.
 func (r *router) relieve() error {
-	over := r.buffers + r.flying.Load() + r.encoded.Load() - r.plan.tracked
+	over := r.buffers.Load() + r.flying.Load() + r.encoded.Load() - r.plan.tracked
 	if over <= 0 {
 		return nil
 	}
 	// A quarter more than needed, so that it is not needed again at once.
-	keep := r.buffers - over - r.plan.tracked/4
+	keep := r.buffers.Load() - over - r.plan.tracked/4
 	var held []*part
 	for _, p := range r.parts {
 		if p != nil && p.rows > 0 {
@@ -320,7 +353,7 @@ func (r *router) relieve() error {
 		return nil
 	}
 	for _, p := range held {
-		if r.buffers <= keep {
+		if r.buffers.Load() <= keep {
 			break
 		}
 		start := len(buf)
@@ -330,7 +363,7 @@ func (r *router) relieve() error {
 		p.spilled = append(p.spilled, extent{int64(start), int64(len(buf) - start)})
 		p.spilledRows += p.rows
 		p.spilledSize += p.size
-		r.buffers -= p.capacity
+		r.buffers.Add(-p.capacity)
 		p.cols, p.rows, p.size, p.capacity = nil, 0, 0, 0
 		waiting = append(waiting, p)
 		if len(buf) >= 1<<20 {

@@ -282,10 +282,10 @@ func (s *staging) run(ctx context.Context, in iter.Seq2[arrowconv.Batch, error])
 		}
 		return nil, err
 	}
-	return s.result(), nil
+	return s.result()
 }
 
-func (s *staging) result() *Result {
+func (s *staging) result() (*Result, error) {
 	r := s.router.result
 	slices.SortFunc(s.staged, func(a, b stagedFile) int {
 		if a.partition != b.partition {
@@ -300,7 +300,11 @@ func (s *staging) result() *Result {
 		r.Digest = r.Digest.Add(f.Digest)
 	}
 	r.BytesSpilled = s.spill.end.Load()
-	return &r
+	if lost := r.RowsRead - r.RowsStaged - r.RowsFiltered - r.RowsRejected; lost != 0 || r.Digest.Rows != r.RowsStaged {
+		return nil, fmt.Errorf("stage: a defect: %d rows read, %d staged (%d in the digest), %d filtered, %d rejected",
+			r.RowsRead, r.RowsStaged, r.Digest.Rows, r.RowsFiltered, r.RowsRejected)
+	}
+	return &r, nil
 }
 
 // report calls Options.Progress with the state that change makes.

@@ -35,7 +35,7 @@ type worker struct {
 
 func newWorker(s *staging, set settings, as *arrow.Schema) (*worker, error) {
 	schema, order := s.meta.CurrentSchema(), s.meta.SortOrder()
-	w := &worker{staging: s, schema: as, enc: &encoder{set: set, props: set.writerProperties()}}
+	w := &worker{staging: s, schema: as, enc: &encoder{set: set, props: set.writerProperties(true), plain: set.writerProperties(false)}}
 	var err error
 	if w.layouts, err = layouts(as); err != nil {
 		return nil, err
