@@ -233,6 +233,12 @@ func (p *Plan) decide(units []*unit, staged []slice.StagedFile, live *liveFiles)
 	kept := map[string]bool{} // staged files whose rows are live
 	for _, u := range units {
 		for _, part := range u.parts {
+			if u.equal && len(part.live) == 0 {
+				for _, f := range part.staged { // its rows are live under another spec
+					kept[f.FilePath()] = true
+				}
+				continue
+			}
 			part.Changed = !u.equal
 			if u.equal {
 				part.After, part.FilesAfter = *part.Before, part.FilesBefore
