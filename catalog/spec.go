@@ -61,6 +61,7 @@ type term struct {
 func ParsePartitionBy(expr string, schema *iceberg.Schema) (iceberg.PartitionSpec, error) {
 	p := &exprParser{kind: "partition by", expr: expr, rest: expr, schema: schema}
 	var opts []iceberg.PartitionOption
+	byTime := map[int]string{} // the source columns of time transforms
 	if p.skipSpace(); p.rest == "" {
 		return iceberg.NewPartitionSpecOpts()
 	}
@@ -78,6 +79,13 @@ func ParsePartitionBy(expr string, schema *iceberg.Schema) (iceberg.PartitionSpe
 			return iceberg.PartitionSpec{}, p.fail("", "there would be two partition fields %q", name)
 		}
 		seen[name] = true
+		if _, ok := t.transform.(iceberg.TimeTransform); ok {
+			term := formatTerm(t.transform, t.field.ID, schema)
+			if other := byTime[t.field.ID]; other != "" {
+				return iceberg.PartitionSpec{}, p.fail("keep the one that you select by", "%s and %s divide the same time twice", other, term)
+			}
+			byTime[t.field.ID] = term
+		}
 		id := iceberg.PartitionDataIDStart + len(opts)
 		opts = append(opts, iceberg.AddPartitionFieldBySourceID(t.field.ID, name, t.transform, schema, &id))
 		if done, err := p.comma(); err != nil {
@@ -303,7 +311,12 @@ func columnNames(schema *iceberg.Schema) []string {
 func nearest(name string, candidates []string) string {
 	best, bestDistance := "", max(2, len(name)/3)+1
 	for _, c := range candidates {
-		if d := editDistance(strings.ToLower(name), strings.ToLower(c)); d < bestDistance {
+		a, b := strings.ToLower(name), strings.ToLower(c)
+		d := editDistance(a, b)
+		if len(a) > 1 && strings.HasPrefix(b, a) {
+			d = min(d, 2) // cut short
+		}
+		if d < bestDistance {
 			best, bestDistance = c, d
 		}
 	}
