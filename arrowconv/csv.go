@@ -119,7 +119,7 @@ func (c *csvInput) readHeader(ch *csvChunk) (bool, error) {
 		in = in != (ch.data[end] == '"')
 	}
 	row := csvChunk{data: ch.data[n : end+1], quotes: true}
-	ends, _ := fieldEnds(nil, row.data, 0, len(row.data), c.delim, true)
+	ends := fieldEnds(nil, row.data, 0, len(row.data), c.delim, true)
 	var s csvRows
 	s.split(row, c.delim, len(ends))
 	if s.n == 0 { // one empty name would be a blank line

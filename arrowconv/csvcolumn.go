@@ -333,7 +333,7 @@ func (c *csvColumn) booleans(x cells) {
 }
 
 // variable allocates the offsets and, for size bytes, the values of a column of variable length. The
-// values are to be appended to the slice; a longer one would not be in the buffer.
+// values are to be put in the empty slice; what goes beyond its capacity would not be in the buffer.
 func (c *csvColumn) variable(size int) (offsets []int32, values []byte) {
 	c.starts = c.allocate((c.n + 1) * 4)
 	c.values = c.allocate(size)
@@ -352,24 +352,33 @@ func (c *csvColumn) width(x cells) int {
 }
 
 func (c *csvColumn) strings(x cells) {
-	offsets, values := c.variable(c.width(x))
-	longest := c.nulls.longest
+	// With room to spare, short texts are copied 16 bytes at a time, whatever their length: what is too
+	// much is overwritten by the next.
+	const step = 16
+	offsets, values := c.variable(c.width(x) + step)
+	values = values[:cap(values)]
+	at, longest := 0, c.nulls.longest
 	for r := range c.n {
-		cell := x.at(r)
-		if len(cell) <= longest || cell[0] == '"' || !c.utf8 {
-			text, null := c.rare(cell)
+		from, to := x.span(r)
+		n := to - from
+		if n <= longest || x.data[from] == '"' || !c.utf8 {
+			text, null := c.rare(x.data[from:to])
 			if null {
 				c.setNull(r)
 				text = nil
 			} else if !c.utf8 && !utf8.Valid(text) {
 				c.bad = append(c.bad, badCell{r, faultUTF8})
 			}
-			cell = text
+			at += copy(values[at:], text)
+		} else if n <= step && from+step <= len(x.data) {
+			*(*[step]byte)(values[at:]) = [step]byte(x.data[from:])
+			at += n
+		} else {
+			at += copy(values[at:], x.data[from:to])
 		}
-		values = append(values, cell...)
-		offsets[r+1] = int32(len(values))
+		offsets[r+1] = int32(at)
 	}
-	c.values.Resize(len(values))
+	c.values.ResizeNoShrink(at)
 }
 
 func (c *csvColumn) binaries(x cells) {
@@ -381,7 +390,7 @@ func (c *csvColumn) binaries(x cells) {
 		}
 		offsets[r+1] = int32(len(values))
 	}
-	c.values.Resize(len(values))
+	c.values.ResizeNoShrink(len(values))
 }
 
 func (c *csvColumn) fixed(x cells, width int) {

@@ -81,7 +81,7 @@ func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, e
 
 // fieldsOfFirstRow is the number of fields of the first row that is not blank.
 func (ch csvChunk) fieldsOfFirstRow(delim byte) int {
-	ends, _ := fieldEnds(nil, ch.data, 0, len(ch.data), delim, ch.quotes)
+	ends := fieldEnds(nil, ch.data, 0, len(ch.data), delim, ch.quotes)
 	fields, begin := 0, uint32(0)
 	for _, e := range ends {
 		fields++

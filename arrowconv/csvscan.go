@@ -203,12 +203,15 @@ const (
 	gather  = 0x0102040810204080 // brings the low bits of eight bytes together in the top one
 )
 
-// equal8 has bit i set where byte i of w is the byte that c repeats.
-func equal8(w, c uint64) uint64 {
+// not8 has the high bit of each byte clear where that byte of w is the byte that c repeats; the other bits
+// mean nothing.
+func not8(w, c uint64) uint64 {
 	x := w ^ c
-	t := ((x & lowBits) + lowBits) | x // the high bit of a byte is clear where the byte is zero
-	return (^t & highBits >> 7) * gather >> 56
+	return ((x & lowBits) + lowBits) | x
 }
+
+// pack8 has bit i set where the high bit of byte i of m is clear.
+func pack8(m uint64) uint64 { return (^m & highBits >> 7) * gather >> 56 }
 
 // inside has bit i set where an odd number of bits of q is set at or below i.
 func inside(q uint64) uint64 {
@@ -222,44 +225,39 @@ func inside(q uint64) uint64 {
 }
 
 // fieldEnds appends the positions in b of the delimiters and line ends of b[from:to] that are outside
-// quotes, and counts the line ends. The grammar holds there, and quotes says whether there are any.
-func fieldEnds(pos []uint32, b []byte, from, to int, delim byte, quotes bool) (ends []uint32, lines int) {
+// quotes. The grammar holds there, and quotes says whether there are any.
+func fieldEnds(pos []uint32, b []byte, from, to int, delim byte, quotes bool) []uint32 {
 	const nl, quote = '\n' * eachByte, '"' * eachByte
 	dl := uint64(delim) * eachByte
 	var in uint64 // all ones when the block before ended inside quotes
 	i := from
 	for ; i+64 <= to; i += 64 {
 		block := b[i : i+64 : i+64]
-		var d, n, q uint64
+		var ends, q uint64
 		if quotes {
 			for k := 0; k < 64; k += 8 {
 				w := binary.LittleEndian.Uint64(block[k:])
-				d |= equal8(w, dl) << k
-				n |= equal8(w, nl) << k
-				q |= equal8(w, quote) << k
+				ends |= pack8(not8(w, dl)&not8(w, nl)) << k
+				q |= pack8(not8(w, quote)) << k
 			}
 			if q|in != 0 {
 				within := inside(q) ^ in
 				in = uint64(int64(within) >> 63)
-				d &^= within
-				n &^= within
+				ends &^= within
 			}
 		} else {
 			for k := 0; k < 64; k += 8 {
 				w := binary.LittleEndian.Uint64(block[k:])
-				d |= equal8(w, dl) << k
-				n |= equal8(w, nl) << k
+				ends |= pack8(not8(w, dl)&not8(w, nl)) << k
 			}
 		}
-		lines += bits.OnesCount64(n)
-		d |= n
 		if cap(pos)-len(pos) < 64 {
 			pos = append(make([]uint32, 0, 2*cap(pos)+1024), pos...)
 		}
-		add := pos[len(pos) : len(pos)+bits.OnesCount64(d)]
+		add := pos[len(pos) : len(pos)+bits.OnesCount64(ends)]
 		for j := range add {
-			add[j] = uint32(i + bits.TrailingZeros64(d))
-			d &= d - 1
+			add[j] = uint32(i + bits.TrailingZeros64(ends))
+			ends &= ends - 1
 		}
 		pos = pos[:len(pos)+len(add)]
 	}
@@ -268,13 +266,9 @@ func fieldEnds(pos []uint32, b []byte, from, to int, delim byte, quotes bool) (e
 		switch c := b[i]; {
 		case c == '"':
 			quoted = !quoted
-		case quoted:
-		case c == '\n':
-			lines++
-			pos = append(pos, uint32(i))
-		case c == delim:
+		case !quoted && (c == '\n' || c == delim):
 			pos = append(pos, uint32(i))
 		}
 	}
-	return pos, lines
+	return pos
 }

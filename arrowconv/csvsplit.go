@@ -1,6 +1,7 @@
 package arrowconv
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 )
@@ -31,6 +32,11 @@ func (c *cells) at(r int) []byte {
 	return c.data[c.before[r*c.step]+1 : c.ends[r*c.columns]]
 }
 
+// span is where that text is in data.
+func (c *cells) span(r int) (from, to int) {
+	return int(c.before[r*c.step] + 1), int(c.ends[r*c.columns])
+}
+
 func (s *csvRows) column(i int) cells {
 	if i == 0 {
 		return cells{s.data, s.before, s.ends, s.columns, 1}
@@ -57,9 +63,8 @@ func (s *csvRows) number(r int) int64 {
 func (s *csvRows) split(ch csvChunk, delim byte, columns int) {
 	s.data, s.columns, s.rejects, s.ordinal = ch.data, columns, nil, nil
 	if len(ch.bad) == 0 {
-		var lines int
-		s.ends, lines = fieldEnds(s.ends[:0], ch.data, 0, len(ch.data), delim, ch.quotes)
-		if s.regular(lines) {
+		s.ends = fieldEnds(s.ends[:0], ch.data, 0, len(ch.data), delim, ch.quotes)
+		if s.regular() {
 			return
 		}
 		s.irregular(nil, delim, ch.quotes)
@@ -70,7 +75,8 @@ func (s *csvRows) split(ch csvChunk, delim byte, columns int) {
 
 // regular sees to the usual case, that every row has as many fields as there are columns and no line
 // is blank. Otherwise it reports false and has changed nothing but before.
-func (s *csvRows) regular(lines int) bool {
+func (s *csvRows) regular() bool {
+	lines := len(s.ends) / s.columns
 	if len(s.ends) != lines*s.columns {
 		return false
 	}
@@ -81,6 +87,15 @@ func (s *csvRows) regular(lines int) bool {
 		last = s.ends[(r+1)*s.columns-1]
 		if s.data[last] != '\n' {
 			return false
+		}
+	}
+	// Each of these rows ends with a line end. If one of them has another within, the input has more than
+	// there are rows; it may also have more because they are in quotes.
+	if bytes.Count(s.data, []byte("\n")) != lines {
+		for i, end := range s.ends {
+			if s.data[end] == '\n' && (i+1)%s.columns != 0 {
+				return false
+			}
 		}
 	}
 	s.n, s.total = lines, lines
@@ -110,7 +125,7 @@ func (s *csvRows) irregular(bad []badRow, delim byte, quotes bool) {
 		if i < len(bad) {
 			to = bad[i].from
 		}
-		ends, _ = fieldEnds(ends[:0], s.data, from, to, delim, quotes)
+		ends = fieldEnds(ends[:0], s.data, from, to, delim, quotes)
 		s.addRows(ends, from)
 		if i == len(bad) {
 			return
