@@ -206,18 +206,23 @@ func (b *bench) delete(d *datadriven.TestData) string {
 }
 
 func (b *bench) eqDelete(d *datadriven.TestData) string {
+	b.eqDeleteRows(strings.SplitN(d.Input, "\n", 2)[0], d.Input)
+	return b.news()
+}
+
+// eqDeleteRows deletes the rows that agree with one of csv in the columns.
+func (b *bench) eqDeleteRows(columns, csv string) {
 	tbl := b.table()
 	var ids []int
 	var fields []iceberg.NestedField
-	names := strings.Split(strings.SplitN(d.Input, "\n", 2)[0], ",")
-	for _, name := range names {
+	for name := range strings.SplitSeq(columns, ",") {
 		f, ok := tbl.Schema().FindFieldByName(name)
 		if !ok {
 			b.Fatalf("no column %s", name)
 		}
 		ids, fields = append(ids, f.ID), append(fields, f)
 	}
-	recs := b.records(iceberg.NewSchema(0, fields...), d.Input)
+	recs := b.records(iceberg.NewSchema(0, fields...), csv)
 	tx := tbl.NewTransaction()
 	b.ok(tx.CommitEqualityDeletes(b.Context(), ids, func(yield func(arrow.RecordBatch, error) bool) {
 		for _, r := range recs {
@@ -226,7 +231,28 @@ func (b *bench) eqDelete(d *datadriven.TestData) string {
 			}
 		}
 	}, nil))
-	return b.commit(tx)
+	_, err := tx.Commit(b.Context())
+	b.ok(err)
+}
+
+// repartition gives the table the partition spec that by describes.
+func (b *bench) repartition(by string) {
+	tbl := b.table()
+	spec, err := catalog.ParsePartitionBy(by, tbl.Schema())
+	b.ok(err)
+	tx := tbl.NewTransaction()
+	update := tx.UpdateSpec(true)
+	old := tbl.Spec()
+	for _, f := range old.Fields() {
+		update = update.RemoveField(f.Name)
+	}
+	for _, f := range spec.Fields() {
+		name, _ := tbl.Schema().FindColumnName(f.SourceID())
+		update = update.AddField(name, f.Transform, f.Name)
+	}
+	b.ok(update.Commit())
+	_, err = tx.Commit(b.Context())
+	b.ok(err)
 }
 
 func (b *bench) evolve(d *datadriven.TestData) string {
