@@ -331,3 +331,55 @@ func TestInferredSchemasLoad(t *testing.T) {
 		}
 	})
 }
+
+// TestBatchesDoNotDependOnTiming: batches are cut alike, however the input trickles in and whoever works.
+func TestBatchesDoNotDependOnTiming(t *testing.T) {
+	data := lineitem(2000)
+	schema, err := ParseSchema("lineitem.yaml", []byte(lineitemSchema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cuts := func(r io.Reader, workers int) (all []string) {
+		o := Options{ChunkBytes: 10_000, Workers: workers}
+		for b, err := range Read(t.Context(), Input{Name: "lineitem.csv", Reader: r}, schema, o) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, fmt.Sprint(b.FirstRow, b.NumRows(), b.Bytes))
+			b.Release()
+		}
+		return all
+	}
+	want := cuts(bytes.NewReader(data), 1)
+	if len(want) < 20 {
+		t.Fatalf("only %d batches", len(want))
+	}
+	for workers := range 4 {
+		for _, r := range []io.Reader{bytes.NewReader(data), iotest.HalfReader(bytes.NewReader(data)), iotest.DataErrReader(bytes.NewReader(data))} {
+			if got := cuts(r, workers+1); !slices.Equal(got, want) {
+				t.Errorf("%d workers: %v\nwant %v", workers+1, got, want)
+			}
+		}
+	}
+}
+
+// TestLongRows: a row may be much longer than a chunk, up to the limit.
+func TestLongRows(t *testing.T) {
+	long := strings.Repeat("a line,\n", 50_000)
+	text := "1,a\n2,\"" + long + "\"\n3,c\n"
+	rows, rejected := readStrings(t, []byte(text), 2, Options{ChunkBytes: 1000, Workers: 2})
+	if len(rejected) != 0 || len(rows) != 3 || rows[1][1] != long || rows[2][1] != "c" {
+		t.Errorf("%d rows, rejects %v", len(rows), rejected)
+	}
+	o := Options{Format: CSV, ChunkBytes: 1000, MaxRowBytes: 100_000}
+	o.CSV.NoHeader = true
+	var got error
+	for b, err := range Read(t.Context(), Input{Name: "in.csv", Reader: strings.NewReader(text)}, idAndName, o) {
+		if got = err; err == nil {
+			b.Release()
+		}
+	}
+	if !errors.Is(got, ErrInput) || !strings.Contains(got.Error(), "row 2: longer than 100000 bytes") {
+		t.Errorf("%v", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/apache/iceberg-go"
 )
@@ -60,7 +61,7 @@ func writeType(b *strings.Builder, t iceberg.Type) {
 func plainName(s string) bool {
 	for i, c := range s {
 		switch {
-		case c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80 && c != '\ufffd':
+		case c == '_' || unicode.IsLetter(c):
 		case i > 0 && (c >= '0' && c <= '9' || c == '-' || c == '.' || c == '$' || c == '@'):
 		default:
 			return false
