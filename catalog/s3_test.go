@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -34,6 +36,7 @@ type s3Server struct {
 
 	mu    sync.Mutex
 	calls map[string]int
+	keys  map[string]bool // access keys that requests were signed with
 }
 
 // newS3 starts a server with the bucket "bucket". With ICEWRIGHT_S3 (an endpoint, a
@@ -44,10 +47,24 @@ func newS3(t *testing.T) *s3Server {
 		t.Setenv(k, "")
 	}
 	inner := gofakes3.New(s3mem.New()).Server()
-	s := &s3Server{calls: map[string]int{}}
+	real := strings.Fields(os.Getenv("ICEWRIGHT_S3"))
+	if len(real) == 3 {
+		target, err := url.Parse(real[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The host is part of the signature, so it stays ours.
+		inner = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host
+		}}
+	}
+	s := &s3Server{calls: map[string]int{}, keys: map[string]bool{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.calls[r.Method]++
+		_, credential, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+		key, _, _ := strings.Cut(credential, "/")
+		s.keys[key] = true
 		fail := s.fail
 		s.mu.Unlock()
 		if fail != nil {
@@ -63,8 +80,8 @@ func newS3(t *testing.T) *s3Server {
 	s.props = iceberg.Properties{
 		"s3.endpoint": s.URL, "s3.access-key-id": "me", "s3.secret-access-key": "secret", "s3.region": "us-east-1",
 	}
-	if real := strings.Fields(os.Getenv("ICEWRIGHT_S3")); len(real) == 3 {
-		s.props["s3.endpoint"], s.props["s3.access-key-id"], s.props["s3.secret-access-key"] = real[0], real[1], real[2]
+	if len(real) == 3 {
+		s.props["s3.access-key-id"], s.props["s3.secret-access-key"] = real[1], real[2]
 	}
 	client, err := catalog.S3Client(t.Context(), s.props)
 	if err != nil {
@@ -83,6 +100,7 @@ func (s *s3Server) reset(fail func(*http.Request) int) {
 	defer s.mu.Unlock()
 	s.fail = fail
 	clear(s.calls)
+	clear(s.keys)
 }
 
 func (s *s3Server) count(methods ...string) (n int) {
@@ -592,4 +610,38 @@ func countRows(t *testing.T, c *catalog.Catalog, ident table.Identifier) int64 {
 	}
 	defer rows.Release()
 	return rows.NumRows()
+}
+
+// What a REST catalog vends with a table is what its files are reached with, and
+// what it vends the next time replaces it.
+func TestS3VendedCredentials(t *testing.T) {
+	store := newS3(t)
+	s := newRESTServer(t)
+	meta := metadata(t)
+	vended := "vended-1"
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Iceberg-Access-Delegation") != "vended-credentials" {
+			t.Errorf("%s does not ask for credentials", r.URL)
+		}
+		fmt.Fprintf(w, `{"metadata-location":"s3://bucket/m.json","metadata":%s,"config":{"s3.endpoint":%q,"s3.region":"us-east-1"},
+			"storage-credentials":[{"prefix":"s3://bucket","config":{"s3.access-key-id":%q,"s3.secret-access-key":"x","s3.session-token":"t"}}]}`,
+			meta, store.URL, vended)
+	})
+	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"s3.access-key-id": "mine", "s3.secret-access-key": "y"}})
+	for range 2 {
+		tbl, err := c.LoadTable(t.Context(), events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fsys, err := catalog.FS(t.Context(), tbl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.reset(nil)
+		_ = fsys.WriteFile("s3://bucket/f", []byte("x"))
+		if len(store.keys) != 1 || !store.keys[vended] {
+			t.Errorf("signed with %v, not %s", store.keys, vended)
+		}
+		vended = "vended-2"
+	}
 }
