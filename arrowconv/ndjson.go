@@ -149,6 +149,7 @@ func (p *ndjsonParser) chunk(b []byte) piece {
 			continue
 		}
 		p.line = p.i
+		before := p.root.n
 		ok := (valid || p.checkUTF8()) && p.row()
 		if !ok {
 			p.i += bytes.IndexByte(b[p.i:], '\n')
@@ -162,7 +163,7 @@ func (p *ndjsonParser) chunk(b []byte) piece {
 			return piece{err: p.stop, rows: rows}
 		}
 		if !ok {
-			p.root.truncate(p.root.n)
+			p.root.truncate(before)
 			p.bad.Row, p.bad.Raw = rows, bytes.Clone(line)
 			rejects = append(rejects, p.bad)
 			if p.opts.OnReject == nil {
