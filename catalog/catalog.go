@@ -129,7 +129,8 @@ func (c *Catalog) call(ctx context.Context, f func(context.Context) error) error
 	if c.rest != nil {
 		return c.rest.observe(ctx, f)
 	}
-	return f(ctx)
+	// Nothing keeps the IO that this call opens, so it may end with the call's context.
+	return f(context.WithValue(ctx, boundKey{}, true))
 }
 
 // LoadTable loads the table's current metadata. Errors are classified as those of

@@ -78,14 +78,17 @@ func Classify(err error) error {
 
 // readError classifies the error of a call that changes nothing.
 func readError(err error) error {
-	err = Classify(err)
-	if c, ok := err.(*classified); ok && c.class == ErrUnknownState {
-		c.class = ErrTransient
-		if plainDefect(c.err) {
-			c.class = ErrRejected
+	if err == nil || ClassOf(err) != nil || isContext(err) {
+		return err
+	}
+	c := class(err)
+	if c == ErrUnknownState {
+		c = ErrTransient
+		if plainDefect(err) {
+			c = ErrRejected
 		}
 	}
-	return err
+	return &classified{class: c, err: err}
 }
 
 // commitError classifies the error of a commit. A context that ends while the

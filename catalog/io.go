@@ -30,9 +30,15 @@ type binder interface {
 	bind(ctx context.Context) iceio.IO
 }
 
+// boundKey marks contexts under which IOs are tied to their context when they are
+// opened. Otherwise they are not: a REST catalog that vends credentials keeps an IO
+// for all users of a table, and the first one's context must not end it.
+type boundKey struct{}
+
 // FS returns the IO of t's files, for reading and writing, with every request tied
-// to ctx: when it ends, so do they. The IO that t.FS gives is not tied to the
-// context it is made with, because catalogs keep it for longer than that.
+// to ctx: when it ends, so do they. That is not so for the IO that t.FS gives. Asking
+// anew for each file costs nothing, and lets a catalog renew the credentials that it
+// vended.
 func FS(ctx context.Context, t *table.Table) (iceio.WriteFileIO, error) {
 	fsys, err := t.FS(ctx)
 	if err != nil {

@@ -47,7 +47,11 @@ func openS3(ctx context.Context, _ *url.URL, props map[string]string) (iceio.IO,
 	if err != nil {
 		return nil, err
 	}
-	return &s3IO{ctx: context.WithoutCancel(ctx), client: client, log: writeLogOf(ctx)}, nil
+	log := writeLogOf(ctx)
+	if ctx.Value(boundKey{}) == nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return &s3IO{ctx: ctx, client: client, log: log}, nil
 }
 
 func (s *s3IO) bind(ctx context.Context) iceio.IO {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
@@ -587,6 +588,16 @@ func TestS3Table(t *testing.T) {
 	if files := list(t, fsys, tbl.Location()); len(files) < 6 {
 		t.Errorf("files: %q", files)
 	}
+	// A store that does not answer holds nobody who has left.
+	release := make(chan struct{})
+	s.reset(func(*http.Request) int { <-release; return 0 })
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if _, err := c.LoadTable(ctx, ident); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled load: %v", err)
+	}
+	close(release)
+	s.reset(nil)
 	if n := countRows(t, c, ident); n != 10 {
 		t.Errorf("%d rows", n)
 	}
