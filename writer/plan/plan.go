@@ -132,8 +132,10 @@ func Replace(ctx context.Context, tbl *table.Table, staged []slice.StagedFile, o
 		case o.OnEmpty == OnEmptyKeep:
 			p.Discard, p.Unchanged = staged, true
 			return p, nil
+		case o.OnEmpty == OnEmptyFail && o.Slice == nil && !sc.whole:
+			return nil, guard("if that is right, say --on-empty keep: nothing changes", "the input has no rows")
 		case o.OnEmpty == OnEmptyFail:
-			return nil, guard("say --on-empty keep to change nothing, or --on-empty clear to remove what the slice holds",
+			return nil, guard("if that is right, say --on-empty keep to change nothing, or --on-empty clear to remove what the slice holds",
 				"the input has no rows")
 		case o.Slice == nil && !sc.whole:
 			return nil, guard("say which rows to clear: --slice EXPRESSION or --replace-table",
