@@ -28,7 +28,7 @@ const (
 
 func (d *dictionary) reset(n int) {
 	if len(d.table) == 0 {
-		d.table = make([]int32, tableStart)
+		d.table, d.data = make([]int32, tableStart), noText
 	}
 	clear(d.table)
 	d.codes = growTo(d.codes, n)

@@ -469,17 +469,25 @@ func (e *encoder) values64(c *column, pos []int32, n int) []int64 {
 	return e.words64
 }
 
+// noText is not nil: arrow-go takes a nil minimum for none, and the empty text is one.
+var noText = []byte{}
+
 // textValues are the present values of a string or binary column: n+1 offsets into data.
 func (e *encoder) textValues(c *column, pos []int32, n int) (data []byte, offsets []int32) {
 	if n == 0 {
-		return nil, []int32{0}
+		return noText, []int32{0}
 	}
 	if pos == nil {
+		if c.data == nil {
+			return noText, c.offsets
+		}
 		return c.data, c.offsets
 	}
 	e.offsets = growTo(e.offsets, n+1)
 	e.offsets[0] = 0
-	// Where the absent ones are mere nulls they take no bytes, and data serves as it is.
+	if e.texts == nil {
+		e.texts = noText
+	}
 	e.texts = e.texts[:0]
 	for i, p := range pos {
 		e.texts = append(e.texts, c.data[c.offsets[p]:c.offsets[p+1]]...)
