@@ -118,12 +118,14 @@ var columns = []column{
 	{"f", "float", "", "FLOAT", byFloat, []value{float32Of("1.5"), null, float32Of("-0.1"), float32Of("3.4e38"), float32Of("0")}},
 	{"d", "double", "", "DOUBLE", byFloat, []value{float("0.1"), float("-1e300"), null, float("5e-324"), float("0"), float("123456.789")}},
 	{"dec", "decimal(12, 2)", "", "DECIMAL(12,2)", byNumber, []value{num("12.50"), num("-0.01"), null, num("9999999999.99"), num("-9999999999.99"), num("0.00"), num("3.10")}},
-	{"wide", "decimal(38, 10)", "", "DECIMAL(38,10)", byNumber, []value{num("1234567890123456789012345678.0123456789"), null, num("-1234567890123456789012345678.0123456789"), num("0.0000000001")}},
+	// No small values here: DuckDB 1.4.4 reads bounds of decimals over 18 digits wrongly when
+	// they take less than 9 bytes, in PyIceberg's own tables too.
+	{"wide", "decimal(38, 10)", "", "DECIMAL(38,10)", byNumber, []value{num("1234567890123456789012345678.0123456789"), null, num("-1234567890123456789012345678.0123456789"), num("12345678901234567890.1000000000")}},
 	{"day", "date", "", "DATE", byText, []value{quoted("2024-02-29"), quoted("1969-12-31"), null, quoted("1970-01-01"), quoted("0001-01-01"), quoted("9999-12-31"), quoted("2024-03-01")}},
 	{"tod", "time", "", "TIME", byUnits, []value{units("00:00:00", 0, "us"), units("23:59:59.999999", 86399999999, "us"), null, units("12:34:56.5", 45296500000, "us")}},
 	{"ts", "timestamp", "", "TIMESTAMP", byUnits, []value{
 		units("2024-01-15T10:30:00", 1705314600000000, "us"), units("1969-12-31T23:59:59.999999", -1, "us"), null,
-		units("2024-01-15T11:00:00.000001", 1705316400000001, "us"), units("1970-01-01T00:00:00", 0, "us"), units("1600-06-15T01:02:03", -11661922677000000, "us"),
+		units("2024-01-15T11:00:00.000001", 1705316400000001, "us"), units("1970-01-01T00:00:00", 0, "us"), units("1600-06-15T01:02:03", -11661749877000000, "us"),
 	}},
 	{"tz", "timestamptz", "", "TIMESTAMP WITH TIME ZONE", byUnits, []value{
 		units("2024-01-15T23:30:00-08:00", 1705390200000000, "us"), units("2024-01-15T23:30:00Z", 1705361400000000, "us"), null,
@@ -238,6 +240,25 @@ func (m model) and(others ...model) model {
 	return out
 }
 
+// asReadBy is the model with the foreign reader's own defects in it: PyIceberg 0.12 gives
+// an empty list for a list of structs that is null, in its own tables too.
+func (m model) asReadBy(engine string) model {
+	if engine != "pyiceberg" {
+		return m
+	}
+	out := model{columns: m.columns}
+	for _, r := range m.rows {
+		r = slices.Clone(r)
+		for c, v := range r {
+			if v.want == nil && strings.HasPrefix(m.columns[c].yaml, "list<struct") {
+				r[c].want = []any{}
+			}
+		}
+		out.rows = append(out.rows, r)
+	}
+	return out
+}
+
 // canonical is the model as one text a row, sorted.
 func (m model) canonical() []string {
 	var out []string
@@ -272,7 +293,7 @@ type filter struct {
 func (f filter) String() string { return fmt.Sprintf("%s %s %v", f.Column, f.Op, f.text) }
 
 // filters returns predicates on every ordered column, with how many rows of the model
-// match each: `is null`, and for literals that occur =, <, >=, in.
+// match each: `is null`, and for literals that occur =, in, <=, <, >=.
 func (m model) filters() []filter {
 	var out []filter
 	for c, col := range m.columns {
@@ -310,6 +331,9 @@ func (m model) filters() []filter {
 		add("in", func(v any) bool { return v == first.want || v == middle.want }, first, middle)
 		if col.kind == byBool {
 			continue
+		}
+		for _, l := range []value{first, middle} {
+			add("<=", func(v any) bool { return v != nil && col.kind.compare(v, l.want) <= 0 }, l)
 		}
 		for _, l := range []value{middle, last} {
 			add("<", func(v any) bool { return v != nil && col.kind.compare(v, l.want) < 0 }, l)

@@ -59,7 +59,7 @@ def count(catalog, table, filters):
 
 
 def _expression(schema, f):
-    column, op, values = f["column"], f["op"], f.get("values", [])
+    column, op, values = f["column"], f["op"], f["values"] or []
     t = schema.find_field(column).field_type
     if isinstance(t, (BinaryType, FixedType)):
         values = [bytes.fromhex(v) for v in values]
