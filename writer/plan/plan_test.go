@@ -134,6 +134,9 @@ func (b *bench) news() string {
 			}
 			spec := tbl.Metadata().PartitionSpecByID(int(df.SpecID()))
 			text := fmt.Sprintf("%q, %d rows", slice.PartitionOf(df, *spec, tbl.Schema()).Path, df.Count())
+			if ref := df.ReferencedDataFile(); ref != nil {
+				text += " of " + b.names[*ref]
+			}
 			all = append(all, found{kind, text, key(df)})
 		}
 	}

@@ -838,19 +838,46 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	schema, spec := wide(), wideSpec()
-	f.Fuzz(func(t *testing.T, expr string) {
-		s, err := Parse(expr, schema, nil, spec)
-		if err != nil {
-			_ = err.Error()
-			return
-		}
-		again, err := Parse(s.String(), schema, nil)
-		if err != nil {
-			t.Fatalf("%q: its canonical form: %v", expr, err)
-		}
-		if again.String() != s.String() {
-			t.Fatalf("%q: its canonical form %q is read as %q", expr, s, again)
+	f.Fuzz(func(t *testing.T, expr string) { readsBack(t, expr) })
+}
+
+// TestParseNoise: what FuzzParse checks, on sentences of the language's words in any order.
+func TestParseNoise(t *testing.T) {
+	words := []string{
+		"n", "id", "region", "ts", "tz", "d", "f", "amount", "b", "u", "at", "event_date", "ok", "fx", "geo.country", "\"odd name\"", "id_bucket", "ts_day",
+		"month(event_date)", "truncate(2, region)", "bucket(3, n)", "=", "!=", "<", ">=", "<>", "in", "not", "and", "or", "is", "null", "between", "like",
+		"(", ")", ",", "starts_with(", "1", "-5", "2024-01-15", "'2024-01-15 10:00'", "'a''b'", "'x%'", "''", "x'00ff'", "true", "nan", "-inf", "1.25",
+		"'\x00'", "'\u00fc'", "0x", "'", "\"", ".", "-0", "1e309", "99999999999999999999",
+	}
+	accepted := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		var expr string
+		for range 100 {
+			expr = strings.Join(rapid.SliceOfN(rapid.SampledFrom(words), 1, 9).Draw(rt, "words"), " ")
+			if readsBack(rt, expr) {
+				accepted++
+			}
 		}
 	})
+	if accepted == 0 {
+		t.Error("no sentence was accepted")
+	}
+}
+
+// readsBack checks that a canonical form is canonical, and tells whether expr is an expression.
+func readsBack(t interface{ Fatalf(string, ...any) }, expr string) bool {
+	schema := wide()
+	s, err := Parse(expr, schema, nil, wideSpec())
+	if err != nil {
+		_ = err.Error()
+		return false
+	}
+	again, err := Parse(s.String(), schema, nil)
+	if err != nil {
+		t.Fatalf("%q: its canonical form: %v", expr, err)
+	}
+	if again.String() != s.String() {
+		t.Fatalf("%q: its canonical form %q is read as %q", expr, s, again)
+	}
+	return true
 }
