@@ -18,7 +18,7 @@ help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 build: ## bin/icewright, one static binary
-	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/icewright
+	go build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/icewright
 
 run: build ## load the sample data twice into a table in ./demo, and show it
 	@rm -rf demo && mkdir demo

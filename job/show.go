@@ -234,13 +234,15 @@ func inside(rec arrow.RecordBatch, filter *slice.Slice) iter.Seq2[arrow.RecordBa
 			yield(rec, err)
 			return
 		}
-		for start, end := 0, 0; start < in.Len(); start = end + 1 {
-			for end = start; end < in.Len() && in.Inside(end); end++ {
+		for row := 0; row < in.Len(); row++ {
+			start := row
+			for row < in.Len() && in.Inside(row) {
+				row++
 			}
-			if end == start {
+			if row == start {
 				continue
 			}
-			run := rec.NewSlice(int64(start), int64(end))
+			run := rec.NewSlice(int64(start), int64(row))
 			ok := yield(run, nil)
 			run.Release()
 			if !ok {

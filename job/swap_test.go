@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/icewright/icewright/catalog"
 )
@@ -64,6 +65,7 @@ func TestReaderNeverSeesHalf(t *testing.T) {
 			}
 			seen[count]++
 			n++
+			time.Sleep(5 * time.Millisecond) // leave the writer some of the machine
 		}
 	}()
 	for i := 1; i <= swaps; i++ {

@@ -120,8 +120,8 @@ func (r *reporter) show(tick bool) {
 	took := time.Since(r.started)
 	switch r.how {
 	case "bar":
-		r.app.stderr.setLine(fmt.Sprintf("%-7s  %s rows  %s  %s partitions  %s",
-			p.Stage, grouped(p.Rows), rate(p.Bytes, took), grouped(p.Partitions), seconds(took.Truncate(time.Second).Seconds())))
+		r.app.stderr.setLine(fmt.Sprintf("%-7s  %s  %s  %s  %s",
+			p.Stage, plural(p.Rows, "row"), rate(p.Bytes, took), plural(p.Partitions, "partition"), seconds(took.Truncate(time.Second).Seconds())))
 	case "log":
 		if !tick && took < r.every { // a short run is told by its receipt
 			return

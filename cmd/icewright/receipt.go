@@ -102,7 +102,7 @@ func receiptText(r job.Receipt) string {
 		}
 		b.WriteString(aligned("  ", rows, 1, 2))
 		if more := len(changed) - maxPartitions; more > 0 {
-			fmt.Fprintf(&b, "  … and %s more\n", plural(int64(more), "partition"))
+			fmt.Fprintf(&b, "  … and %s\n", plural(int64(more), "more partition"))
 		}
 	}
 	return b.String()

@@ -110,7 +110,7 @@ func descriptionText(d job.Description, most int) string {
 		}
 		b.WriteString("\n" + aligned("", rows, 1, 2, 3))
 		if more := len(d.Partitions) - most; most > 0 && more > 0 {
-			fmt.Fprintf(&b, "… and %s more\n", plural(int64(more), "partition"))
+			fmt.Fprintf(&b, "… and %s\n", plural(int64(more), "more partition"))
 		}
 	}
 	return b.String()
