@@ -82,7 +82,7 @@ func readError(err error) error {
 		return err
 	}
 	c := class(err)
-	if c == ErrUnknownState {
+	if errors.Is(c, ErrUnknownState) {
 		c = ErrTransient
 		if plainDefect(err) {
 			c = ErrRejected
@@ -104,7 +104,7 @@ func commitError(err error) error {
 // nothing was changed.
 func certainlyNotCommitted(err error) bool {
 	c := ClassOf(err)
-	return c != nil && c != ErrUnknownState
+	return c != nil && !errors.Is(c, ErrUnknownState)
 }
 
 func class(err error) error {

@@ -155,12 +155,12 @@ func TestRESTStatusClasses(t *testing.T) {
 
 		s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {
-			case r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/tables"):
+			case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/tables"):
 				reply(w)
 			case strings.Contains(r.URL.Path, "/tables/"):
 				answer(w, 404, "NoSuchTableException")
 			default:
-				w.WriteHeader(200) // the namespace is there
+				w.WriteHeader(http.StatusOK) // the namespace is there
 				_, _ = io.WriteString(w, `{"namespace":["lake"],"properties":{}}`)
 			}
 		})
@@ -232,7 +232,7 @@ func TestRESTOpenErrors(t *testing.T) {
 	defer tls.Close()
 	tls.Config.ErrorLog = nil
 	badToken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(401)
+		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"error":"invalid_client"}`)
 	}))
 	defer badToken.Close()
@@ -329,7 +329,7 @@ func TestRESTLostRaceLoadsTheOthers(t *testing.T) {
 	meta := metadata(t)
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/namespaces"):
+		case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/namespaces"):
 			body, _ := io.ReadAll(r.Body)
 			var ns struct{ Namespace []string }
 			_ = json.Unmarshal(body, &ns)
@@ -340,7 +340,7 @@ func TestRESTLostRaceLoadsTheOthers(t *testing.T) {
 			}
 			made = append(made, name)
 			fmt.Fprintf(w, `{"namespace":["a"],"properties":{}}`)
-		case r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/tables"):
+		case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/tables"):
 			answer(w, 409, "AlreadyExistsException")
 		case strings.Contains(r.URL.Path, "/tables/"):
 			fmt.Fprintf(w, `{"metadata-location":"s3://bucket/m.json","metadata":%s}`, meta)

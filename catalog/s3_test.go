@@ -339,7 +339,7 @@ func TestS3DeletesOneByOneWhereItMust(t *testing.T) {
 		}
 	}
 	s.reset(func(r *http.Request) int {
-		if r.Method == "POST" {
+		if r.Method == http.MethodPost {
 			return 501
 		}
 		return 0
@@ -361,12 +361,12 @@ func TestS3FailedWritesLeaveNothing(t *testing.T) {
 		size int
 		fail func(r *http.Request) int
 	}{
-		"small":    {100, func(r *http.Request) int { return on(r.Method == "PUT", 403) }},
+		"small":    {100, func(r *http.Request) int { return on(r.Method == http.MethodPut, 403) }},
 		"creation": {18 * mib, func(r *http.Request) int { return on(r.URL.Query().Has("uploads"), 403) }},
 		"part 1":   {18 * mib, func(r *http.Request) int { return on(r.URL.Query().Get("partNumber") == "1", 403) }},
 		"part 3":   {18 * mib, func(r *http.Request) int { return on(r.URL.Query().Get("partNumber") == "3", 403) }},
 		"completion": {18 * mib, func(r *http.Request) int {
-			return on(r.Method == "POST" && r.URL.Query().Has("uploadId"), 403)
+			return on(r.Method == http.MethodPost && r.URL.Query().Has("uploadId"), 403)
 		}},
 	} {
 		s.reset(tc.fail)

@@ -80,7 +80,7 @@ func firstOpen(ctx context.Context, open func() (*icesql.Catalog, error)) (*ices
 		if err == nil {
 			return cat, nil
 		}
-		if ClassOf(Classify(err)) != ErrTransient || time.Now().After(deadline) {
+		if !errors.Is(Classify(err), ErrTransient) || time.Now().After(deadline) {
 			return nil, err
 		}
 		select {

@@ -223,7 +223,7 @@ func TestProcessesRaceForTheFirstTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for round := range 3 {
+	for round := range 2 {
 		dir := t.TempDir()
 		var mu sync.Mutex
 		var wg sync.WaitGroup

@@ -87,7 +87,7 @@ func evaluate(cmd, expr string) string {
 	case "identifier":
 		var id table.Identifier
 		if id, err = catalog.ParseIdentifier(expr); err == nil {
-			return fmt.Sprintf("%q %s", []string(id), catalog.FormatIdentifier(id))
+			return fmt.Sprintf("%q %s", id, catalog.FormatIdentifier(id))
 		}
 	}
 	msg := "error: " + err.Error()
@@ -105,7 +105,7 @@ func TestIdentifiersReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.StringOfN(rapid.RuneFrom([]rune(`ab. "é,()'%`)), 1, 6, -1).
 			Filter(func(s string) bool { return s != "." && s != ".." })
-		id := table.Identifier(rapid.SliceOfN(part, 2, 4).Draw(t, "parts"))
+		id := rapid.SliceOfN(part, 2, 4).Draw(t, "parts")
 		got, err := catalog.ParseIdentifier(catalog.FormatIdentifier(id))
 		if err != nil || fmt.Sprintf("%q", got) != fmt.Sprintf("%q", id) {
 			t.Fatalf("%q became %q, %v", id, got, err)
