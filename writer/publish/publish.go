@@ -248,16 +248,22 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 		if err != nil {
 			return false, l.unknown(c, errors.Join(sent, err))
 		}
-		if l.landed(fresh) {
-			return true, nil
-		}
-		_, ref := headOf(fresh.Metadata(), l.attempt.Branch)
-		if moved(c.base, ref) {
-			return false, c.discard()
-		}
 		class := catalog.Classify(sent)
 		answered := errors.Is(class, catalog.ErrConflict) || errors.Is(class, catalog.ErrTransient) || lasting(class)
 		pending = pending || !answered
+		fate, err := l.fateOf(ctx, fresh, c)
+		switch {
+		case err != nil:
+			return false, l.unknown(c, errors.Join(sent, err))
+		case fate == fateLanded:
+			return true, nil
+		case fate == fateRefused, fate == fateUnseen && !pending:
+			return false, c.discard()
+		case fate == fateUnseen:
+			// It may have landed and be overwritten by now. The metadata files stay, for the
+			// snapshots out of sight; the slice is planned again on what the table shows.
+			return false, nil
+		}
 		if lasting(class) || l.options.Now().After(deadline) {
 			if pending {
 				return false, l.unknown(c, sent)

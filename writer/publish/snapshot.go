@@ -41,7 +41,8 @@ type commit struct {
 	requirements []table.Requirement
 	updates      []table.Update
 	fs           iceio.WriteFileIO
-	written      []string // manifests and the manifest list
+	written      []string        // manifests and the manifest list
+	added        map[string]bool // paths of the added data files
 }
 
 // discard removes the commit's metadata files. Only for a commit that can't land any more.
@@ -114,6 +115,10 @@ func produce(ctx context.Context, tbl *table.Table, branch string, change *Chang
 		c.base = &ref.SnapshotID
 	}
 	c.written = p.written
+	c.added = make(map[string]bool, len(change.Add))
+	for _, f := range change.Add {
+		c.added[f.FilePath()] = true
+	}
 	c.requirements = []table.Requirement{
 		table.AssertTableUUID(meta.TableUUID()),
 		table.AssertRefSnapshotID(branch, c.base),
