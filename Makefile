@@ -9,7 +9,6 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 
 GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
-GOFUMPT  := $(TOOLS)/gofumpt-v0.9.2
 FUZZTIME ?= 20s
 
 .PHONY: help build run test race check fmt lint interop bench fuzz up down clean
@@ -35,14 +34,14 @@ test: ## every test that needs nothing but Go
 race: ## the same with the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
-check: fmt lint build ## what CI checks besides the tests
+check: lint build ## what CI checks besides the tests
 	go vet ./...
 
-fmt: $(GOFUMPT) ## fail where a file is not as gofumpt would have it
-	@out=$$($(GOFUMPT) -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted: $$out"; exit 1; }
-
-lint: $(GOLANGCI) ## golangci-lint, with the floor plan's import rules
+lint: $(GOLANGCI) ## golangci-lint: gofumpt's format, and the floor plan's import rules
 	$(GOLANGCI) run ./...
+
+fmt: $(GOLANGCI) ## write the files as lint wants them
+	$(GOLANGCI) fmt ./...
 
 interop: ## against S3 servers, REST catalogs, PyIceberg and DuckDB
 	go test -tags interop ./interop/... -count=1
@@ -68,7 +67,3 @@ clean: ## remove what the verbs made
 $(GOLANGCI):
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv $(TOOLS)/golangci-lint $@
-
-$(GOFUMPT):
-	GOBIN=$(TOOLS) go install mvdan.cc/gofumpt@v0.9.2
-	mv $(TOOLS)/gofumpt $@

@@ -52,6 +52,7 @@ schema decides.`,
 			reporter.start()
 			receipt, err := job.Load(cmd.Context(), j)
 			reporter.stop()
+			a.logRun(receipt)
 			if err == nil || a.global.output == "json" {
 				if receipt.Error != nil {
 					receipt.Error.ExitCode = exitCode(cmd.Context(), err)
@@ -102,6 +103,21 @@ schema decides.`,
 	f.number(&j.Workers, "workers", 0, "`CORES` to use (default: all)")
 	f.text(&progress, "progress", "auto", "`HOW` to show progress on standard error: auto, bar, log, json or none")
 	return cmd
+}
+
+// logRun is a run in one line of the log, for those who ask with --verbose.
+func (a *app) logRun(r job.Receipt) {
+	line := []any{
+		"table", r.Table, "run_key", r.RunKey, "attempt", r.Attempt, "rows_read", r.RowsRead, "rows_written", r.RowsWritten,
+		"files_added", r.FilesAdded, "files_removed", r.FilesRemoved, "attempts", r.Attempts, "seconds", r.Seconds,
+	}
+	if r.SnapshotID != nil {
+		line = append(line, "snapshot_id", *r.SnapshotID)
+	}
+	for _, stage := range []string{"stage", "plan", "publish"} {
+		line = append(line, stage+"_seconds", r.Stages[stage])
+	}
+	a.log.Debug(string(r.Status), line...)
 }
 
 // seconds is d as people read it.
