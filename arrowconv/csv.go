@@ -42,7 +42,7 @@ func openCSV(in Input, o Options) (*csvInput, error) {
 		case errors.Is(err, errLongRow):
 			return nil, c.longRow(0, o)
 		case err != nil:
-			return nil, fmt.Errorf("%s: %w", in.Name, err)
+			return nil, named(in.Name, err)
 		}
 		if o.CSV.NoHeader {
 			c.first = ch
@@ -62,7 +62,7 @@ func (c *csvInput) skipMark() error {
 	head := make([]byte, len(utf8BOM))
 	n, err := io.ReadFull(c.Reader, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%s: %w", c.Name, err)
+		return named(c.Name, err)
 	}
 	head = head[:n]
 	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {

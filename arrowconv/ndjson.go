@@ -100,8 +100,8 @@ func (l *lineReader) next() ([]byte, error) {
 			}
 			return chunk, nil
 		default:
-			l.end = err
-			return nil, err
+			l.end = named(l.name, err)
+			return nil, l.end
 		}
 		if end := bytes.LastIndexByte(chunk[searched:], '\n'); end >= 0 {
 			end += searched + 1

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
@@ -71,12 +73,20 @@ func detect(in Input, format Format) (Input, Format, error) {
 		r := bufio.NewReaderSize(in.Reader, 64<<10)
 		b, err := r.Peek(8 << 10)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return in, "", err
+			return in, "", named(in.Name, err)
 		}
 		head, in.Reader = b, r
 	}
 	format, err := DetectFormat(in.Name, head)
 	return in, format, err
+}
+
+// named puts an input's name before an error of reading it, unless the reader has done so.
+func named(name string, err error) error {
+	if strings.HasPrefix(err.Error(), name+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // ArrowSchema returns the Arrow schema of batches for an Iceberg schema: its columns in its order, each
