@@ -107,8 +107,15 @@ func TestMaxRejects(t *testing.T) {
 		rows, rejected int64
 		ok             bool
 	}{
-		{"3", 100, 3, true}, {"3", 100, 4, false}, {"0", 100, 0, true}, {"0", 100, 1, false},
-		{"1%", 100, 1, true}, {"1%", 100, 2, false}, {"0%", 100, 1, false}, {"100%", 2, 2, true}, {"1%", 0, 0, true},
+		{"3", 100, 3, true},
+		{"3", 100, 4, false},
+		{"0", 100, 0, true},
+		{"0", 100, 1, false},
+		{"1%", 100, 1, true},
+		{"1%", 100, 2, false},
+		{"0%", 100, 1, false},
+		{"100%", 2, 2, true},
+		{"1%", 0, 0, true},
 	} {
 		t.Run(fmt.Sprintf("%s of %d of %d", c.limit, c.rejected, c.rows), func(t *testing.T) {
 			limit, err := parseBound(c.limit)
