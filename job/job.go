@@ -201,9 +201,6 @@ func (j Job) check() (s settings, err error) {
 	if s.convert.CSV.Delimiter, err = parseDelimiter(j.Delimiter); err != nil {
 		return s, err
 	}
-	if j.DecimalComma && s.convert.CSV.Delimiter == ',' {
-		return s, usage("say --delimiter ';' or --delimiter tab", "--decimal-comma: the delimiter is a comma too")
-	}
 	s.zone = time.UTC
 	if j.TimeZone != "" {
 		if s.zone, err = time.LoadLocation(j.TimeZone); err != nil {

@@ -196,21 +196,20 @@ func (r *run) attempt() publish.Attempt {
 	}
 }
 
-// touches tells whether a file lies in the slice: by the declared one, by the partitions of the
-// staged files, or always where the table is the slice. A file of another spec may.
+// touches tells whether a file lies in the slice. The plan knows best; where a guard kept it from
+// being made, a file of another spec may.
 func (r *run) touches() func(iceberg.DataFile, iceberg.PartitionSpec, *iceberg.Schema) bool {
-	current := r.table.Metadata().DefaultPartitionSpec()
 	parts := touched(r.result.Staged.Files)
 	return func(f iceberg.DataFile, spec iceberg.PartitionSpec, schema *iceberg.Schema) bool {
 		switch {
+		case r.result.Plan != nil:
+			return r.result.Plan.Touches(f, spec, schema)
 		case r.o.ReplaceTable:
 			return true
 		case r.o.Slice != nil:
 			return r.o.Slice.File(f, spec, schema) != slice.None
-		case spec.ID() != current:
-			return true
 		}
-		return parts[slice.PartitionOf(f, spec, schema).Key]
+		return spec.ID() != r.table.Metadata().DefaultPartitionSpec() || parts[slice.PartitionOf(f, spec, schema).Key]
 	}
 }
 
