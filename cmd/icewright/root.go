@@ -66,7 +66,7 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 
 	root.PersistentFlags().SortFlags = false
 	f := under(root.PersistentFlags(), headCatalog)
-	f.text(&a.global.catalog.Name, "catalog", "", "catalog's `NAME` in .iceberg-go.yaml or .pyiceberg.yaml")
+	f.text(&a.global.catalog.Name, "catalog", "", "catalog's `NAME` in .iceberg-go.yaml (working directory, then home)")
 	f.text(&a.global.catalog.URI, "catalog-uri", "", "catalog's `URI`: https://… (REST) or sqlite:///path")
 	f.text(&a.global.catalog.Warehouse, "warehouse", "", "`LOCATION` of new tables, or the REST server's name for a warehouse")
 	f.props(&a.global.catalog.Props, "catalog-prop", "property of the catalog or its storage, such as s3.endpoint=… (repeatable)")
