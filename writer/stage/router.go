@@ -287,7 +287,7 @@ func (r *router) fill(ctx context.Context, b arrowconv.Batch, p *part, rows []in
 
 func (r *router) full(p *part) bool {
 	if r.plan.sortUnit > 0 {
-		return p.spilledSize+p.size >= r.plan.sortUnit
+		return p.spilledSize+p.size+sortCost*int64(p.spilledRows+p.rows) >= r.plan.sortUnit
 	}
 	return p.spilledSize+p.size >= r.plan.segment || p.spilledRows+p.rows >= r.plan.segRows
 }

@@ -62,6 +62,10 @@ type sortKey struct {
 	key  uint64
 }
 
+// sortCost is about the bytes that sorting takes for a row beside the row itself: a key, its
+// place in the order, and a word of the field's value.
+const sortCost = 40
+
 // order returns the rows of cols, n of them, in sorted order.
 func (s *sorter) order(cols []column, n int) []int32 {
 	rec := arrowBatch(s.schema, cols, n)

@@ -8,9 +8,9 @@
 // partition and copies its values into that partition's buffers. A buffer with a row group's
 // worth of rows becomes a segment, and one of the workers sorts it where the table asks for
 // it, computes digest and statistics, and encodes it. When a partition has row groups for a
-// file of the target size, or the input has ended, the worker that finished the last of them
-// writes the whole file: so few files are open at once, however many partitions there are,
-// and one hot partition still keeps every worker busy.
+// file of the target size, or the input has ended, one goroutine writes the whole file from
+// start to end: so few files are open at once, however many partitions there are, and one hot
+// partition still keeps every worker busy.
 //
 // Memory is bounded by bytes of buffer capacity. Past the bound the largest partition
 // buffers, as they are, and then encoded row groups move to a spill file and come back when
@@ -178,6 +178,7 @@ type staging struct {
 	router  *router
 	workers []*worker
 	jobs    chan *job
+	open    chan struct{}       // a token per file being written
 	inUse   *semaphore.Weighted // bytes of segments on their way
 	flying  atomic.Int64        // the same, as a number
 	encoded atomic.Int64        // bytes of row groups in memory
@@ -218,6 +219,9 @@ func newSizes(memory int64, set settings, sorted bool) sizes {
 	return z
 }
 
+// openFiles is how many files may be written at a time.
+const openFiles = 8
+
 // minSegment keeps tiny targets, which tests set, from making a row group of every row.
 const minSegment = 16 << 10
 
@@ -239,7 +243,7 @@ func newStaging(ctx context.Context, tbl *table.Table, o Options) (*staging, err
 	if err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
-	s := &staging{o: o, meta: meta, spill: &spillFile{dir: o.SpillDir}, jobs: make(chan *job)}
+	s := &staging{o: o, meta: meta, spill: &spillFile{dir: o.SpillDir}, jobs: make(chan *job), open: make(chan struct{}, max(openFiles, o.Workers))}
 	for range o.Workers {
 		w, err := newWorker(s, set, as)
 		if err != nil {
@@ -265,7 +269,7 @@ func (s *staging) run(ctx context.Context, in iter.Seq2[arrowconv.Batch, error])
 	defer cancel()
 	g, gctx := errgroup.WithContext(work)
 	for _, w := range s.workers {
-		g.Go(func() error { return w.run(gctx) })
+		g.Go(func() error { return w.run(gctx, g) })
 	}
 	err := s.router.run(gctx, in)
 	stopped := gctx.Err() != nil // by a worker or from outside, so that err is no more than the echo

@@ -323,3 +323,51 @@ func TestPartitionTuplesSurviveTheManifest(t *testing.T) {
 		})
 	}
 }
+
+func TestNanosecondPartitionsSurviveTheManifest(t *testing.T) {
+	schema := schemaOf(
+		iceberg.NestedField{Name: "ns", Type: iceberg.PrimitiveTypes.TimestampNs},
+		iceberg.NestedField{Name: "tzns", Type: iceberg.PrimitiveTypes.TimestampTzNs},
+	)
+	for _, by := range []string{"ns", "tzns", "hour(ns)", "bucket(5, tzns)"} {
+		w := newWorld(t, catalog.TableSpec{Schema: schema, PartitionBy: by, FormatVersion: 3})
+		rec := w.random(rand.New(rand.NewPCG(25, 26)), 10)
+		res := w.stage(Options{}, rec)
+		want := map[string]int{}
+		for _, f := range res.Files {
+			want[f.Partition.Key]++
+		}
+		tbl := w.tbl
+		snapshot := int64(1)
+		var text bytes.Buffer
+		mw, err := iceberg.NewManifestWriter(3, &text, tbl.Spec(), tbl.Schema(), snapshot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range res.Files {
+			if err := mw.Add(iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &snapshot, nil, nil, f.DataFile)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := mw.Close(); err != nil {
+			t.Fatal(err)
+		}
+		mf, err := mw.ToManifestFile("m.avro", int64(text.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := iceberg.ReadManifest(mf, &text, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			want[slice.PartitionOf(e.DataFile(), tbl.Spec(), tbl.Schema()).Key]--
+		}
+		for key, n := range want {
+			if n != 0 {
+				t.Errorf("%s: partition %q differs by %d files once read back", by, key, n)
+			}
+		}
+		rec.Release()
+	}
+}

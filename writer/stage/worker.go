@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/icewright/icewright/writer/digest"
 )
@@ -22,7 +23,7 @@ type job struct {
 	held    int64 // of staging.inUse
 }
 
-// worker encodes segments and writes the files that they complete.
+// worker encodes segments.
 type worker struct {
 	*staging
 	enc     *encoder
@@ -65,7 +66,9 @@ func layouts(as *arrow.Schema) ([]*layout, error) {
 	return ls, nil
 }
 
-func (w *worker) run(ctx context.Context) error {
+// run works until there are no more jobs. Files are written by goroutines of g, more of them
+// than workers: a store that answers slowly is to cost time, not processors.
+func (w *worker) run(ctx context.Context, g *errgroup.Group) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -74,14 +77,14 @@ func (w *worker) run(ctx context.Context) error {
 			if !ok {
 				return nil
 			}
-			if err := w.do(ctx, j); err != nil {
+			if err := w.do(ctx, g, j); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func (w *worker) do(ctx context.Context, j *job) error {
+func (w *worker) do(ctx context.Context, g *errgroup.Group, j *job) error {
 	groups, err := w.encode(j)
 	w.inUse.Release(j.held)
 	w.flying.Add(-j.size)
@@ -89,20 +92,34 @@ func (w *worker) do(ctx context.Context, j *job) error {
 		return err
 	}
 	for _, t := range j.part.out.add(j.part, j.segment, groups, j.last) {
-		f, err := w.files.write(ctx, t)
-		if err != nil {
-			return err
+		select {
+		case w.open <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		for _, g := range t.groups {
-			w.encoded.Add(-int64(len(g.data)))
-			g.data, g.meta = nil, nil
-		}
-		w.report(func(p *Progress) {
-			w.staged = append(w.staged, stagedFile{f, j.part.number, t.index})
-			p.Files++
-			p.BytesStaged += f.FileSizeBytes()
+		g.Go(func() error {
+			defer func() { <-w.open }()
+			return w.write(ctx, t)
 		})
 	}
+	return nil
+}
+
+// write writes a file and lets go of its row groups.
+func (s *staging) write(ctx context.Context, t fileTask) error {
+	f, err := s.files.write(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, g := range t.groups {
+		s.encoded.Add(-int64(len(g.data)))
+		g.data, g.meta = nil, nil
+	}
+	s.report(func(p *Progress) {
+		s.staged = append(s.staged, stagedFile{f, t.part.number, t.index})
+		p.Files++
+		p.BytesStaged += f.FileSizeBytes()
+	})
 	return nil
 }
 
