@@ -1,5 +1,5 @@
 // Package interop tests icewright from the outside: the built program against real S3
-// servers and real Iceberg REST catalogs, and its tables read back by PyIceberg and
+// servers behind a real Iceberg REST catalog, and its tables read back by PyIceberg and
 // DuckDB. It holds tests only, behind the build tag interop:
 //
 //	make interop          # go test -tags interop -count=1 -timeout 30m ./interop/...

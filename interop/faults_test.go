@@ -37,9 +37,7 @@ type fault struct {
 	reads  int    // how many loads of a table fail next
 }
 
-var (
-	commitPath = regexp.MustCompile(`/namespaces/[^/]+/tables/[^/]+$`)
-)
+var commitPath = regexp.MustCompile(`/namespaces/[^/]+/tables/[^/]+$`)
 
 func newFlaky(t testing.TB, uri string, faults map[int]fault) *flaky {
 	target, err := url.Parse(uri)

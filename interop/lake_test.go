@@ -7,13 +7,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -201,7 +199,7 @@ func (l *lake) files(t testing.TB, table string) []string {
 	_, name, _ := strings.Cut(table, ".")
 	var out []string
 	keep := func(path string) {
-		// Catalogs name a table's folder after it, some with an id behind the name.
+		// A table's folder has its name, with an id behind it in Nessie.
 		if strings.HasSuffix(path, ".parquet") && (strings.Contains(path, "/"+name+"/") || strings.Contains(path, "/"+name+"_")) {
 			out = append(out, path)
 		}
@@ -235,15 +233,5 @@ func (l *lake) upload(t testing.TB, key, text string) {
 		Bucket: aws.String(l.s3.Bucket), Key: aws.String(key), Body: strings.NewReader(text),
 	}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// eventually calls f until it says true, for at most limit.
-func eventually(t testing.TB, limit time.Duration, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !f(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(fmt.Sprintf("%s: not within %v", what, limit))
-		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
 )
 
 // value is one cell as the input spells it and as every reader must give it back, in the
@@ -210,15 +209,6 @@ func (m model) ndjson() string {
 		b.WriteString("}\n")
 	}
 	return b.String()
-}
-
-func (m model) column(t testing.TB, name string) int {
-	t.Helper()
-	i := slices.IndexFunc(m.columns, func(c column) bool { return c.name == name })
-	if i < 0 {
-		t.Fatalf("the model has no column %q", name)
-	}
-	return i
 }
 
 // where returns the rows that keep chooses.

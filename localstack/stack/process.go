@@ -73,10 +73,11 @@ func start(ctx context.Context, o Options, name, healthURL string, limit time.Du
 
 	// A group of its own keeps a Ctrl-C at the terminal from the server: whoever started
 	// it ends it in order.
-	p.cmd = exec.Command(argv[0], argv[1:]...)
+	life := context.WithoutCancel(ctx) // ctx bounds the start, Stop ends the server
+	p.cmd = exec.CommandContext(life, argv[0], argv[1:]...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if !o.Detach {
-		p.cmd = exec.Command("/bin/sh", append([]string{"-c", watcher, "watch"}, argv...)...)
+		p.cmd = exec.CommandContext(life, "/bin/sh", append([]string{"-c", watcher, "watch"}, argv...)...)
 		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -198,7 +199,7 @@ func (p *Process) Alive() bool {
 	if err == nil {
 		line = bytes.ReplaceAll(line, []byte{0}, []byte(" "))
 	} else if _, linux := os.Stat("/proc/self"); linux != nil {
-		line, err = exec.Command("ps", "-o", "command=", "-p", strconv.Itoa(p.PID)).Output()
+		line, err = exec.CommandContext(context.Background(), "ps", "-o", "command=", "-p", strconv.Itoa(p.PID)).Output()
 	}
 	return err == nil && bytes.Contains(line, []byte(p.Command))
 }
@@ -215,10 +216,10 @@ func (p *Process) tail() string {
 
 // freePorts returns n loopback ports that nothing listened on a moment ago. They are
 // held together, so that they differ.
-func freePorts(n int) ([]int, error) {
+func freePorts(ctx context.Context, n int) ([]int, error) {
 	ports := make([]int, n)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func StartNessie(ctx context.Context, t *Tools, o Options, s *S3) (*REST, error)
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(ctx, 2)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func StartIcebergREST(ctx context.Context, t *Tools, o Options, s *S3) (*REST, e
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(1)
+	ports, err := freePorts(ctx, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func startS3(ctx context.Context, o Options, name, data, health string, env []st
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(1)
+	ports, err := freePorts(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ func (s *S3) Client() *s3.Client {
 	})
 }
 
-// Properties are Iceberg's properties for file access to the server, as every client of
-// its catalogs spells them.
+// Properties are Iceberg's properties for file access to the server, as the clients of
+// a catalog spell them.
 func (s *S3) Properties() map[string]string {
 	return map[string]string{
 		"s3.endpoint":          s.Endpoint,

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 func startSelf(dir string, detach bool) (*Process, string, error) {
-	ports, err := freePorts(1)
+	ports, err := freePorts(context.Background(), 1)
 	if err != nil {
 		return nil, "", err
 	}
