@@ -7,6 +7,9 @@ import (
 	"math/bits"
 )
 
+// FooterKey is the key under which a data file's Parquet footer holds Sum.String() of its rows.
+const FooterKey = "icewright.digest"
+
 // Sum is the digest of a set of rows: the number of rows, and the sum modulo 2^128 of a
 // 128-bit hash per row. The zero Sum is that of no rows. Sums of disjoint sets add.
 type Sum struct {

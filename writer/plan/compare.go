@@ -16,9 +16,6 @@ import (
 	"github.com/icewright/icewright/writer/digest"
 )
 
-// digestKey is the key of a data file's digest in its Parquet footer.
-const digestKey = "icewright.digest"
-
 // compare finds out which units hold the staged rows already.
 func compare(ctx context.Context, tbl *table.Table, base *table.Snapshot, units []*unit, live *liveFiles, scan bool) error {
 	var files []*liveFile
@@ -113,7 +110,7 @@ func footers(ctx context.Context, tbl *table.Table, files []*liveFile) (map[*liv
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			text, err := footerValue(fs, df.FilePath(), df.FileSizeBytes(), digestKey)
+			text, err := footerValue(fs, df.FilePath(), df.FileSizeBytes(), digest.FooterKey)
 			if err != nil {
 				return fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 			}

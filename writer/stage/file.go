@@ -24,9 +24,6 @@ import (
 	"github.com/icewright/icewright/writer/slice"
 )
 
-// DigestKey is the footer entry that holds digest.Sum.String() of a file's rows.
-const DigestKey = "icewright.digest"
-
 // schemaKey is the footer entry in which Iceberg's Java writer keeps the schema.
 const schemaKey = "iceberg.schema"
 
@@ -181,7 +178,7 @@ func (w *fileWriter) content(ctx context.Context, out io.Writer, groups []*rowGr
 		sum = sum.Add(g.digest)
 	}
 	kv := metadata.NewKeyValueMetadata()
-	for _, e := range [][2]string{{schemaKey, w.schemaDoc}, {DigestKey, sum.String()}} {
+	for _, e := range [][2]string{{schemaKey, w.schemaDoc}, {digest.FooterKey, sum.String()}} {
 		if err := kv.Append(e[0], e[1]); err != nil {
 			return 0, nil, sum, err
 		}
