@@ -192,6 +192,9 @@ func TestStatisticsAgainstBruteForce(t *testing.T) {
 			t.Errorf("no value count for %s", name)
 		}
 	}
+	if got, sum := w.scan(w.commit(res)); sum != res.Digest {
+		t.Errorf("%d rows scanned from several row groups with digest %s, staged %s", len(got), sum, res.Digest)
+	}
 }
 
 func TestZeroBoundsTakeBothSigns(t *testing.T) {
