@@ -48,6 +48,7 @@ func newLocations(tableLocation string, props iceberg.Properties) locations {
 
 // file returns the location of a data file; partition is its path, "" where there is none.
 func (l locations) file(partition, name string) string {
+	partition = shortened(partition)
 	full := name
 	if partition != "" {
 		full = partition + "/" + name
@@ -66,6 +67,31 @@ func (l locations) file(partition, name string) string {
 		full = l.context + "/" + full
 	}
 	return l.root + "/" + hash + "/" + full
+}
+
+// maxSegment is the length in bytes from which on a partition's folder is cut: file systems take
+// names of 255 bytes, and object stores keys of 1,024.
+const maxSegment = 200
+
+// shortened cuts the long folders of a partition path and gives them a hash of what they were.
+// Readers take partition values from the manifests, never from paths; a long text is three times
+// as long in a path.
+func shortened(partition string) string {
+	if len(partition) <= maxSegment {
+		return partition
+	}
+	folders := strings.Split(partition, "/")
+	for i, f := range folders {
+		if len(f) <= maxSegment {
+			continue
+		}
+		cut := maxSegment - 17
+		if p := strings.LastIndexByte(f[:cut], '%'); p > cut-3 {
+			cut = p // not within an escape such as %E6
+		}
+		folders[i] = fmt.Sprintf("%s~%016x", f[:cut], murmur3.StringSum64(f))
+	}
+	return strings.Join(folders, "/")
 }
 
 // entropy spreads names over 2^20 prefixes: 20 bits of murmur3 as 0110/1001/0101/00011110.
