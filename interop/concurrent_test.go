@@ -5,6 +5,7 @@ package interop
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -242,8 +243,13 @@ func TestSignalledLoadsCleanUp(t *testing.T) {
 				l.put(t, "in.csv", events("2024-01-15", 1_000_000, 1).csv())
 				stored := len(l.files(t, table))
 
-				p := l.start(t, loadArgs(table, "in.csv", args...)...)
-				time.Sleep(400 * time.Millisecond)
+				p := l.start(t, loadArgs(table, "in.csv", append(args, "--progress", "json")...)...)
+				for deadline := time.Now().Add(time.Minute); !strings.Contains(p.stderr.String(), `"progress":"stage"`); time.Sleep(5 * time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("the load does not begin to stage\n%s", &p.stderr)
+					}
+				}
+				time.Sleep(100 * time.Millisecond) // well into it
 				if err := p.Process.Signal(signal); err != nil {
 					t.Fatal(err)
 				}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -135,7 +136,25 @@ type receipt struct {
 // process is an icewright that was started.
 type process struct {
 	*exec.Cmd
-	stdout, stderr bytes.Buffer
+	stdout, stderr output
+}
+
+// output is what a process has printed so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // start starts icewright on the lake without waiting for its end. Its environment is
@@ -170,7 +189,7 @@ func (p *process) end(t testing.TB) int {
 func (p *process) receipt(t testing.TB) receipt {
 	t.Helper()
 	var r receipt
-	if err := json.Unmarshal(p.stdout.Bytes(), &r); err != nil {
+	if err := json.Unmarshal([]byte(p.stdout.String()), &r); err != nil {
 		t.Fatalf("receipt of %s: %v\n%s\n%s", strings.Join(p.Args, " "), err, &p.stdout, &p.stderr)
 	}
 	return r

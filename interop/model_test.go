@@ -277,6 +277,7 @@ type filter struct {
 	Op     string   `json:"op"`
 	Values []any    `json:"values"`
 	want   int      // how many rows of the model match
+	old    bool     // a literal is before 1970
 	text   []string // canonical literals
 }
 
@@ -302,6 +303,7 @@ func (m model) filters() []filter {
 			for _, v := range vs {
 				f.Values = append(f.Values, col.literal(v))
 				f.text = append(f.text, fmt.Sprint(v.want))
+				f.old = f.old || col.kind == byUnits && strings.HasPrefix(v.want.(string), "-")
 			}
 			for _, r := range m.rows {
 				if match(r[c].want) {
@@ -335,6 +337,9 @@ func (m model) filters() []filter {
 
 // literal is a value as the filters of the readers take it.
 func (c column) literal(v value) any {
+	if c.kind == byFloat {
+		return bits(v.want.(string)) // as the column has it: 0.1 is no float of 32 bits
+	}
 	var in any
 	d := json.NewDecoder(strings.NewReader(v.in))
 	d.UseNumber()
