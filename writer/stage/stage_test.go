@@ -32,12 +32,12 @@ func TestRowsComeBackAsTheyWent(t *testing.T) {
 		t.Run(by, func(t *testing.T) {
 			w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: by})
 			rng := rand.New(rand.NewPCG(1, 2))
-			recs := []arrow.RecordBatch{w.random(rng, 100), w.random(rng, 1), w.random(rng, 59)}
+			recs := []arrow.RecordBatch{w.random(rng, 40), w.random(rng, 1), w.random(rng, 29)}
 			defer release(recs)
 
 			res := w.stage(Options{}, recs...)
-			if res.RowsStaged != 160 || res.RowsRead != 160 {
-				t.Errorf("staged %d of %d rows, want all 160", res.RowsStaged, res.RowsRead)
+			if res.RowsStaged != 70 || res.RowsRead != 70 {
+				t.Errorf("staged %d of %d rows, want all 70", res.RowsStaged, res.RowsRead)
 			}
 			tbl := w.commit(res)
 			got, sum := w.scan(tbl)
