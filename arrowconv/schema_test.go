@@ -61,7 +61,8 @@ func anyType(r *rapid.T, depth int) iceberg.Type {
 	case 2:
 		return rapid.SampledFrom([]iceberg.Type{
 			iceberg.PrimitiveTypes.Bool, iceberg.PrimitiveTypes.Int64, iceberg.PrimitiveTypes.TimestampTz,
-			iceberg.PrimitiveTypes.UUID, iceberg.TimestampNsType{},
+			iceberg.PrimitiveTypes.UUID,
+			iceberg.TimestampNsType{},
 		}).Draw(r, "type")
 	case 3:
 		return &iceberg.ListType{Element: anyType(r, depth-1), ElementRequired: rapid.Bool().Draw(r, "required")}

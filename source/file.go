@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -107,7 +108,7 @@ func (r *fileReader) ReadAt(p []byte, off int64) (int, error) {
 		return 0, context.Cause(r.ctx)
 	}
 	n, err := r.File.ReadAt(p, off)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = fileError(r.file.path, err)
 	}
 	return n, err

@@ -352,8 +352,13 @@ func asString(v any) string {
 func drawTransform(t *rapid.T, id int) (iceberg.Transform, bool) {
 	typ, _ := modelSchema.FindTypeByID(id)
 	all := []iceberg.Transform{
-		iceberg.YearTransform{}, iceberg.MonthTransform{}, iceberg.DayTransform{}, iceberg.HourTransform{},
-		iceberg.BucketTransform{NumBuckets: 4}, iceberg.TruncateTransform{Width: 1}, iceberg.TruncateTransform{Width: 2},
+		iceberg.YearTransform{},
+		iceberg.MonthTransform{},
+		iceberg.DayTransform{},
+		iceberg.HourTransform{},
+		iceberg.BucketTransform{NumBuckets: 4},
+		iceberg.TruncateTransform{Width: 1},
+		iceberg.TruncateTransform{Width: 2},
 		iceberg.TruncateTransform{Width: 10},
 	}
 	all = slices.DeleteFunc(all, func(tr iceberg.Transform) bool { return !tr.CanTransform(typ) })

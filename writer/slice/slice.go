@@ -240,11 +240,9 @@ func (n *node) String() string {
 		}
 		texts := make([]string, len(n.kids))
 		for i, k := range n.kids {
-			text, binds := k.op.word(), k.op
+			text, binds := k.String(), k.op
 			if k.op == leaf {
 				text, binds = k.term.render(k.set, k.null)
-			} else {
-				text = k.String()
 			}
 			if binds != leaf && binds != n.op {
 				text = "(" + text + ")"

@@ -333,11 +333,6 @@ func bytesOf[T any](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(zero)))
 }
 
-// isValid tells whether value i is there.
-func (c *column) isValid(i int) bool {
-	return c.kind != kindNull && (c.valid == nil || bitutil.BitIsSet(c.valid, i))
-}
-
 // arrowData is the column as Arrow sees it, over the same memory.
 func (c *column) arrowData() arrow.ArrayData {
 	if c.kind == kindNull {

@@ -257,8 +257,11 @@ func TestMetricsModes(t *testing.T) {
 		want  string // lower bounds of a to d; "-" without bounds, "!" without counts
 	}{
 		{"default", nil, "", strings.Join([]string{cut, cut, cut, cut}, "|")},
-		{"modes by column", iceberg.Properties{"write.metadata.metrics.column.a": "none", "write.metadata.metrics.column.b": "counts", "write.metadata.metrics.column.c": "full", "write.metadata.metrics.column.d": "truncate(3)"},
-			"", strings.Join([]string{"!", none, full, "twe"}, "|")},
+		{
+			"modes by column",
+			iceberg.Properties{"write.metadata.metrics.column.a": "none", "write.metadata.metrics.column.b": "counts", "write.metadata.metrics.column.c": "full", "write.metadata.metrics.column.d": "truncate(3)"},
+			"", strings.Join([]string{"!", none, full, "twe"}, "|"),
+		},
 		{"default none, sorted columns keep theirs", iceberg.Properties{"write.metadata.metrics.default": "none"}, "c", strings.Join([]string{"!", "!", cut, "!"}, "|")},
 		{"inferred for the first", iceberg.Properties{"write.metadata.metrics.max-inferred-column-defaults": "2"}, "", strings.Join([]string{cut, cut, "!", "!"}, "|")},
 	} {
@@ -287,8 +290,10 @@ func TestMetricsModes(t *testing.T) {
 
 // The manifest holds every transform's result in a type that comes back as the same partition.
 func TestPartitionTuplesSurviveTheManifest(t *testing.T) {
-	for _, by := range []string{"b", "i", "l", "f", "d", "dec9", "dec38", "date", "time", "ts", "tz", "s", "bin", "fix", "u",
-		"year(ts)", "month(tz)", "day(ts)", "hour(tz)", "day(date)", "bucket(7, s)", "truncate(4, s)", "truncate(10, dec18)", "bucket(3, dec38), day(ts), s"} {
+	for _, by := range []string{
+		"b", "i", "l", "f", "d", "dec9", "dec38", "date", "time", "ts", "tz", "s", "bin", "fix", "u",
+		"year(ts)", "month(tz)", "day(ts)", "hour(tz)", "day(date)", "bucket(7, s)", "truncate(4, s)", "truncate(10, dec18)", "bucket(3, dec38), day(ts), s",
+	} {
 		t.Run(by, func(t *testing.T) {
 			w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: by})
 			rec := w.random(rand.New(rand.NewPCG(11, 12)), 12)

@@ -28,10 +28,18 @@ func TestTransformsAgreeWithIceberg(t *testing.T) {
 		iceberg.PrimitiveTypes.String, iceberg.PrimitiveTypes.Binary, iceberg.FixedTypeOf(4), iceberg.PrimitiveTypes.UUID,
 	}
 	transforms := []iceberg.Transform{
-		iceberg.IdentityTransform{}, iceberg.VoidTransform{}, iceberg.YearTransform{}, iceberg.MonthTransform{},
-		iceberg.DayTransform{}, iceberg.HourTransform{},
-		iceberg.BucketTransform{NumBuckets: 1}, iceberg.BucketTransform{NumBuckets: 16}, iceberg.BucketTransform{NumBuckets: 1000},
-		iceberg.TruncateTransform{Width: 1}, iceberg.TruncateTransform{Width: 10}, iceberg.TruncateTransform{Width: 997},
+		iceberg.IdentityTransform{},
+		iceberg.VoidTransform{},
+		iceberg.YearTransform{},
+		iceberg.MonthTransform{},
+		iceberg.DayTransform{},
+		iceberg.HourTransform{},
+		iceberg.BucketTransform{NumBuckets: 1},
+		iceberg.BucketTransform{NumBuckets: 16},
+		iceberg.BucketTransform{NumBuckets: 1000},
+		iceberg.TruncateTransform{Width: 1},
+		iceberg.TruncateTransform{Width: 10},
+		iceberg.TruncateTransform{Width: 997},
 	}
 	for _, typ := range types {
 		for _, tr := range transforms {
