@@ -13,6 +13,8 @@ import (
 	"os"
 	_ "time/tzdata" // an empty container has no zones of its own
 
+	_ "golang.org/x/crypto/x509roots/fallback" // and no root certificates
+
 	"github.com/icewright/icewright/job"
 )
 
