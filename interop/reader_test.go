@@ -47,6 +47,22 @@ func newReader(t testing.TB) *reader {
 	return &reader{in, bufio.NewReaderSize(out, 1<<20)}
 }
 
+// readers starts two, for the subtests of t to run on two cores. Each subtest that borrows
+// one is parallel from then on.
+func readers(t *testing.T) func(*testing.T) *reader {
+	t.Helper()
+	free := make(chan *reader, 2)
+	for range cap(free) {
+		free <- newReader(t)
+	}
+	return func(t *testing.T) *reader {
+		t.Parallel()
+		r := <-free
+		t.Cleanup(func() { free <- r })
+		return r
+	}
+}
+
 // ask sends one request and decodes its answer into to.
 func (r *reader) ask(do string, l *lake, table string, more map[string]any, to any) error {
 	request := map[string]any{"do": do}
@@ -151,9 +167,8 @@ func (r *reader) mustHoldFor(t testing.TB, engine string, l *lake, table string,
 }
 
 // mustFilter fails the test unless scans with a filter find as many rows as the model has.
-func (r *reader) mustFilter(t testing.TB, l *lake, table string, m model) {
+func (r *reader) mustFilter(t testing.TB, l *lake, table string, filters []filter) {
 	t.Helper()
-	filters := m.filters()
 	for _, engine := range engines {
 		var counts []*int
 		if err := r.ask(engine+".count", l, table, map[string]any{"filters": filters}, &counts); err != nil {

