@@ -29,7 +29,6 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		{"format", func(j *Job) { j.Format = "xls" }, "--format"},
 		{"delimiter", func(j *Job) { j.Delimiter = ";;" }, "--delimiter"},
 		{"delimiter", func(j *Job) { j.Delimiter = `"` }, "--delimiter"},
-		{"two commas", func(j *Job) { j.DecimalComma, j.Delimiter = true, "," }, "--decimal-comma"},
 		{"zone", func(j *Job) { j.TimeZone = "Mars/Olympus" }, "--time-zone"},
 		{"infer", func(j *Job) { j.InferRows = -1 }, "--infer-rows"},
 		{"version", func(j *Job) { j.FormatVersion = 4 }, "--format-version"},
