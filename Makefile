@@ -44,7 +44,7 @@ fmt: $(GOLANGCI) ## write the files as lint wants them
 	$(GOLANGCI) fmt ./...
 
 interop: ## against S3 servers, REST catalogs, PyIceberg and DuckDB
-	go test -tags interop ./interop/... -count=1
+	go test -tags interop -count=1 -timeout 30m ./interop/...
 
 bench: ## the benchmarks, with seeded data
 	go run ./bench
