@@ -32,6 +32,9 @@ type Config struct {
 	// Props are further properties, in PyIceberg's and iceberg-go's spelling
 	// (token, credential, s3.endpoint, header.X-Y). They win over the files.
 	Props iceberg.Properties
+	// Existing refuses to make an SQLite catalog that is not there yet: whoever only
+	// reads leaves nothing behind. The default makes it.
+	Existing bool
 	// Dir is the working directory, absolute or not. The default is the process's.
 	Dir string
 	// Home is the directory of the user's own configuration. The default is $HOME.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/url"
 	"os"
@@ -48,6 +49,9 @@ func openSQLite(ctx context.Context, name string, props iceberg.Properties, cfg 
 		return nil, err
 	}
 	inMemory := strings.Contains(query, "memdb") || strings.Contains(query, "mode=memory")
+	if _, err := os.Stat(file); cfg.Existing && !inMemory && errors.Is(err, fs.ErrNotExist) {
+		return nil, &ConfigError{What: "there is no catalog at " + file, Do: "load something first, or say which catalog with --catalog or --catalog-uri"}
+	}
 	if !inMemory {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return nil, &ConfigError{What: "cannot make the catalog's directory", Err: err, Do: "choose another place with --catalog-uri"}

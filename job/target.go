@@ -33,6 +33,7 @@ func (t Target) open(ctx context.Context) (*catalog.Catalog, *table.Table, error
 	if t.Branch != "" && t.Snapshot != "" {
 		return nil, nil, usage("", "--branch and --snapshot exclude one another")
 	}
+	t.Catalog.Existing = true
 	cat, err := catalog.Open(ctx, t.Catalog)
 	if err != nil {
 		return nil, nil, err
