@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
+
+	"github.com/icewright/icewright/nearest"
 )
 
 // object parses the object at p.i into the children of c, and counts one value of c.
@@ -100,7 +102,7 @@ func (p *ndjsonParser) unknownKey(c *jsonColumn, key string) bool {
 		path = c.path + "." + key
 	}
 	hint := "add the column to the table, or take it out of the input"
-	if near := nearest(key, names); near != "" {
+	if near := nearest.Name(key, names); near != "" {
 		hint = "did you mean " + quoteShort(near) + "? Otherwise " + hint
 	}
 	name := p.name

@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
+
+	"github.com/icewright/icewright/nearest"
 )
 
 // parquetCast turns arrays of one column, or nested field, of a file into the table's. It is for one
@@ -237,7 +239,7 @@ func (p *castPlanner) structCast(c *parquetCast, from *arrow.StructType, to *ice
 	for _, field := range from.Fields() {
 		if !slices.Contains(names, field.Name) {
 			hint := "add the column to the table, or take it out of the input"
-			if near := nearest(field.Name, names); near != "" {
+			if near := nearest.Name(field.Name, names); near != "" {
 				hint = "did you mean " + quoteShort(near) + "? Otherwise " + hint
 			}
 			return nil, inputErrorf(hint, "%s: column %s is not in the table", p.name, quoteShort(c.path+"."+field.Name))

@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/icewright/icewright/nearest"
 )
 
 // Read converts the rows of in to batches of the Arrow schema ArrowSchema(schema): every column, in
@@ -123,7 +125,7 @@ func (t *target) unknownColumn(in Input, name string) error {
 		names[i] = f.Name
 	}
 	hint := "add the column to the table, or take it out of the input"
-	if near := nearest(name, names); near != "" {
+	if near := nearest.Name(name, names); near != "" {
 		hint = "did you mean " + quoteShort(near) + "? Otherwise " + hint
 	}
 	return inputErrorf(hint, "%s: column %s is not in the table", in.Name, quoteShort(name))
@@ -133,54 +135,4 @@ func (t *target) unknownColumn(in Input, name string) error {
 func (t *target) missingColumn(in Input, f iceberg.NestedField) error {
 	return inputErrorf("add the column to the input, or make it optional in the table",
 		"%s: required column %s (%s) is missing", in.Name, quoteShort(f.Name), FormatType(f.Type))
-}
-
-// nearest returns the candidate that name is most likely a slip of, "" where none is near: the least
-// number of insertions, deletions, changes and swaps of neighbours, at most a third of the name's length.
-func nearest(name string, candidates []string) string {
-	best, found := max(1, len(name)/3)+1, ""
-	for _, c := range candidates {
-		if d := editDistance(fold(name), fold(c)); d < best {
-			best, found = d, c
-		}
-	}
-	return found
-}
-
-// fold drops what people write differently in one and the same name: case, and separators.
-func fold(s string) []byte {
-	out := make([]byte, 0, len(s))
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'A' && c <= 'Z':
-			out = append(out, c|0x20)
-		case c == '_' || c == '-' || c == ' ' || c == '.':
-		default:
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// editDistance is the Damerau-Levenshtein distance with adjacent swaps, in bytes.
-func editDistance(a, b []byte) int {
-	older, old, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range old {
-		old[j] = j
-	}
-	for i := range a {
-		cur[0] = i + 1
-		for j := range b {
-			change := old[j]
-			if a[i] != b[j] {
-				change++
-			}
-			cur[j+1] = min(change, old[j+1]+1, cur[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				cur[j+1] = min(cur[j+1], older[j-1]+1)
-			}
-		}
-		older, old, cur = old, cur, older
-	}
-	return old[len(b)]
 }

@@ -7,6 +7,8 @@ import (
 	"unicode"
 
 	"github.com/apache/iceberg-go"
+
+	"github.com/icewright/icewright/nearest"
 )
 
 // FormatType returns t in Iceberg's spelling, nested types with the names of their fields and "!"
@@ -248,7 +250,7 @@ func (p *typeReader) readType(depth int) (iceberg.Type, error) {
 	for n := range plainTypes {
 		names = append(names, n)
 	}
-	if near := nearest(name, names); near != "" {
+	if near := nearest.Name(name, names); near != "" {
 		return nil, p.fault("there is no type %q; did you mean %q?", word, near)
 	}
 	return nil, p.fault("there is no type %q", word)

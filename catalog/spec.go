@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/apache/iceberg-go"
+
+	"github.com/icewright/icewright/nearest"
 )
 
 // ExprError tells what is wrong in a partition or sort expression. It is an
@@ -262,7 +264,7 @@ func (p *exprParser) term() (term, error) {
 func (p *exprParser) column(name, transform string, n int) (term, error) {
 	f, ok := p.schema.FindFieldByName(name)
 	if !ok {
-		near := nearest(name, columnNames(p.schema))
+		near := nearest.Name(name, columnNames(p.schema))
 		if near != "" {
 			near = "did you mean " + quoteColumn(near) + "?"
 		}
@@ -305,41 +307,4 @@ func columnNames(schema *iceberg.Schema) []string {
 	}
 	walk("", schema.Fields())
 	return names
-}
-
-// nearest returns the candidate that name is most likely a slip of, or "".
-func nearest(name string, candidates []string) string {
-	best, bestDistance := "", max(2, len(name)/3)+1
-	for _, c := range candidates {
-		a, b := strings.ToLower(name), strings.ToLower(c)
-		d := editDistance(a, b)
-		if len(a) > 1 && strings.HasPrefix(b, a) {
-			d = min(d, 2) // cut short
-		}
-		if d < bestDistance {
-			best, bestDistance = c, d
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's, over bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next := min(row[j+1]+1, row[j]+1, diagonal+cost)
-			diagonal, row[j+1] = row[j+1], next
-		}
-	}
-	return row[len(b)]
 }

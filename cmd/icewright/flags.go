@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/icewright/icewright/job"
+
+	"github.com/icewright/icewright/nearest"
 )
 
 // flagSet adds flags to a command, under headings that --help shows them under.
@@ -194,7 +195,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	if errors.As(err, &unknown) {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := nearest(unknown.GetSpecifiedName(), names); near != "" {
+		if near := nearest.Name(unknown.GetSpecifiedName(), names); near != "" {
 			hint = "did you mean --" + near + "?"
 		}
 	}
@@ -203,41 +204,4 @@ func flagError(cmd *cobra.Command, err error) error {
 		err = fmt.Errorf("--%s: %w", invalid.GetFlag().Name, plain(err))
 	}
 	return &job.Error{Class: job.ErrUsage, Text: err.Error(), Advice: hint}
-}
-
-// nearest is the name that differs least from what was typed; "" where none is close.
-func nearest(typed string, names []string) string {
-	best, least := "", max(2, len(typed)/3)+1
-	slices.Sort(names)
-	for _, name := range names {
-		if d := distance(typed, name); d < least {
-			best, least = name, d
-		}
-	}
-	return best
-}
-
-// distance is the number of characters to insert, delete, replace or swap with their neighbour to
-// make b of a.
-func distance(a, b string) int {
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := last[j-1]
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			row[j] = min(row[j-1]+1, last[j]+1, change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }

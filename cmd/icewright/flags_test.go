@@ -28,15 +28,6 @@ func TestByteSize(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	names := []string{"table", "table-prop", "slice", "outside"}
-	for typed, want := range map[string]string{"tabel": "table", "tble": "table", "slcie": "slice", "tabel-prop": "table-prop", "xyz": ""} {
-		if got := nearest(typed, names); got != want {
-			t.Errorf("%s: did you mean %q, want %q", typed, got, want)
-		}
-	}
-}
-
 // Each flag has a help text, belongs under a heading, and can be said in the environment.
 func TestEveryFlagIsDocumented(t *testing.T) {
 	a := &app{stderr: newConsole(&bytes.Buffer{})}

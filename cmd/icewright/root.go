@@ -12,6 +12,8 @@ import (
 
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/job"
+
+	"github.com/icewright/icewright/nearest"
 )
 
 // globalFlags are the flags of every command.
@@ -133,7 +135,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		}
 	}
 	hint := "the commands are " + strings.Join(names, ", ")
-	if near := nearest(args[0], names); near != "" {
+	if near := nearest.Name(args[0], names); near != "" {
 		hint = fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near)
 	}
 	return &job.Error{Class: job.ErrUsage, Text: fmt.Sprintf("unknown command %q", args[0]), Advice: hint}

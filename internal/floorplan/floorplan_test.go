@@ -18,11 +18,12 @@ const module = "github.com/icewright/icewright"
 // below lists, for each package of the house, those that it may import. What is not listed may
 // not be imported, and a package that is not listed is not part of the house.
 var below = map[string][]string{
-	"arrowconv":      {},
-	"catalog":        {},
+	"nearest":        {},
+	"arrowconv":      {"nearest"},
+	"catalog":        {"nearest"},
 	"source":         {"arrowconv", "catalog"},
 	"writer/digest":  {},
-	"writer/slice":   {"writer/digest"},
+	"writer/slice":   {"nearest", "writer/digest"},
 	"writer/stage":   {"arrowconv", "catalog", "writer/digest", "writer/slice"},
 	"writer/plan":    {"arrowconv", "catalog", "writer/digest", "writer/slice"},
 	"writer/publish": {"catalog", "writer/digest", "writer/slice"},
@@ -32,7 +33,7 @@ var below = map[string][]string{
 		"writer", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
 	"cmd/icewright": {
-		"arrowconv", "catalog", "source", "job",
+		"nearest", "arrowconv", "catalog", "source", "job",
 		"writer", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/apache/iceberg-go"
+
+	"github.com/icewright/icewright/nearest"
 )
 
 // names is what an expression may call things: columns, fields of structs, partition fields.
@@ -59,13 +61,7 @@ func (n *names) add(parent *column, fields []iceberg.NestedField) {
 
 // advise gives the name that full was probably meant to be, or else what there is.
 func (n *names) advise(full string) string {
-	best, least := "", max(1, len(full)/3)+1
-	for _, name := range n.all {
-		if d := distance(strings.ToLower(name), strings.ToLower(full)); d < least {
-			best, least = name, d
-		}
-	}
-	if best != "" {
+	if best := nearest.Name(full, n.all); best != "" {
 		return "the nearest name is " + best
 	}
 	const most = 12
@@ -73,24 +69,4 @@ func (n *names) advise(full string) string {
 		return "the table has " + strings.Join(n.all[:most], ", ") + " and more"
 	}
 	return "the table has " + strings.Join(n.all, ", ")
-}
-
-// distance is the number of single-byte edits between two names.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
 }
