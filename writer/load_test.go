@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -155,34 +154,7 @@ func sorted(rows ...row) []row {
 // wantLitter checks that n files of the table are referred to by no snapshot.
 func wantLitter(t testing.TB, cat publish.Catalog, n int) {
 	t.Helper()
-	tbl := current(t, cat)
-	fsys, err := tbl.FS(context.WithoutCancel(t.Context()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := map[string]bool{}
-	for _, s := range tbl.Metadata().Snapshots() {
-		used[path.Base(s.ManifestList)] = true
-		manifests, err := s.Manifests(fsys)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range manifests {
-			used[path.Base(m.FilePath())] = true
-			for e, err := range m.Entries(fsys, false) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				used[path.Base(e.DataFile().FilePath())] = true
-			}
-		}
-	}
-	var litter []string
-	for _, f := range testcat.Files(tbl.Location()) {
-		if !strings.HasSuffix(f, ".metadata.json") && !used[path.Base(f)] {
-			litter = append(litter, f)
-		}
-	}
+	litter := testcat.Litter(t, current(t, cat))
 	if len(litter) != n {
 		t.Errorf("%d files that nothing refers to, want %d: %v", len(litter), n, litter)
 	}

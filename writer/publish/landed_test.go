@@ -12,6 +12,7 @@ import (
 
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/internal/fault"
+	"github.com/icewright/icewright/internal/testcat"
 	"github.com/icewright/icewright/writer/publish"
 )
 
@@ -96,7 +97,7 @@ func TestLandedOutOfSight(t *testing.T) {
 			if n := len(tbl.Metadata().Snapshots()); n != 3 {
 				t.Errorf("%d snapshots, want 3: the attempt made more than one", n)
 			}
-			if l := litter(t, tbl); len(l) > 0 {
+			if l := testcat.Litter(t, tbl); len(l) > 0 {
 				t.Errorf("litter: %v", l)
 			}
 		})
@@ -128,7 +129,7 @@ func TestRefusedOutOfSight(t *testing.T) {
 	if d := cmp.Diff([]string{"a/a2", "b/b2"}, live(t, tbl, "main")); d != "" {
 		t.Errorf("live files (-want +got):\n%s", d)
 	}
-	if l := litter(t, tbl); len(l) > 0 {
+	if l := testcat.Litter(t, tbl); len(l) > 0 {
 		t.Errorf("litter: %v", l)
 	}
 }

@@ -177,33 +177,6 @@ func mustPublish(t testing.TB, cat publish.Catalog, names ...string) publish.Out
 	return out
 }
 
-// litter lists the metadata files that no snapshot refers to.
-func litter(t testing.TB, tbl *table.Table) []string {
-	t.Helper()
-	fsys, err := tbl.FS(context.WithoutCancel(t.Context()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := map[string]bool{}
-	for _, s := range tbl.Metadata().Snapshots() {
-		used[path.Base(s.ManifestList)] = true
-		manifests, err := s.Manifests(fsys)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range manifests {
-			used[path.Base(m.FilePath())] = true
-		}
-	}
-	var out []string
-	for _, f := range testcat.Files(tbl.Location() + "/metadata") {
-		if path.Ext(f) == ".avro" && !used[path.Base(f)] {
-			out = append(out, path.Base(f))
-		}
-	}
-	return out
-}
-
 func TestSwapOnEveryFormatVersion(t *testing.T) {
 	for _, version := range []int{1, 2, 3} {
 		t.Run(fmt.Sprint("v", version), func(t *testing.T) {
@@ -255,7 +228,7 @@ func TestSwapOnEveryFormatVersion(t *testing.T) {
 			if op := out.Snapshot.Summary.Operation; op != table.OpOverwrite {
 				t.Errorf("operation %s", op)
 			}
-			if l := litter(t, tbl); len(l) > 0 {
+			if l := testcat.Litter(t, tbl); len(l) > 0 {
 				t.Errorf("litter: %v", l)
 			}
 		})
@@ -329,7 +302,7 @@ func TestSmallManifestsAreMerged(t *testing.T) {
 	if len(manifests) > 5 {
 		t.Errorf("%d manifests after 12 loads", len(manifests))
 	}
-	if l := litter(t, tbl); len(l) > 0 {
+	if l := testcat.Litter(t, tbl); len(l) > 0 {
 		t.Errorf("litter: %v", l)
 	}
 }
@@ -445,7 +418,7 @@ func TestFaults(t *testing.T) {
 			if want := 1; c.err == nil && mine != want || c.err != nil && mine != 0 {
 				t.Errorf("%d snapshots of the attempt", mine)
 			}
-			if l := litter(t, tbl); len(l) != c.litter {
+			if l := testcat.Litter(t, tbl); len(l) != c.litter {
 				t.Errorf("litter: %v", l)
 			}
 		})
@@ -525,7 +498,7 @@ func TestFence(t *testing.T) {
 			if slices.Contains(files, "a/zombie") == c.stopped {
 				t.Errorf("live files %v", files)
 			}
-			if l := litter(t, load(t, cat)); len(l) > 0 {
+			if l := testcat.Litter(t, load(t, cat)); len(l) > 0 {
 				t.Errorf("litter: %v", l)
 			}
 		})
@@ -565,7 +538,7 @@ func TestInterruptBeforeTheCommitPublishesNothing(t *testing.T) {
 	if n := len(tbl.Metadata().Snapshots()); n != 0 {
 		t.Errorf("%d snapshots", n)
 	}
-	if l := litter(t, tbl); len(l) > 0 {
+	if l := testcat.Litter(t, tbl); len(l) > 0 {
 		t.Errorf("litter: %v", l)
 	}
 }
@@ -601,7 +574,7 @@ func TestConcurrentAttempts(t *testing.T) {
 	if n := len(tbl.Metadata().Snapshots()); n != 2*writers {
 		t.Errorf("%d snapshots, want %d", n, 2*writers)
 	}
-	if l := litter(t, tbl); len(l) > 0 {
+	if l := testcat.Litter(t, tbl); len(l) > 0 {
 		t.Errorf("litter: %v", l)
 	}
 }
@@ -628,7 +601,7 @@ func TestAnyFaults(t *testing.T) {
 		if got := live(t, tbl, "main"); !slices.Equal(got, []string{"a/a2"}) || len(tbl.Metadata().Snapshots()) != 2 {
 			rt.Fatalf("%v: live files %v, %d snapshots", script, got, len(tbl.Metadata().Snapshots()))
 		}
-		if l := litter(t, tbl); len(l) > 0 {
+		if l := testcat.Litter(t, tbl); len(l) > 0 {
 			rt.Fatalf("%v: litter %v", script, l)
 		}
 	})
