@@ -258,3 +258,15 @@ func TestEmptyInputStagesNothing(t *testing.T) {
 		t.Errorf("staged %d rows in %d files of an empty input", res.RowsStaged, len(res.Files))
 	}
 }
+
+func TestCancelledInputIsNoEmptyInput(t *testing.T) {
+	w := newWorld(t, catalog.TableSpec{Schema: everyType()})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	in := func(yield func(arrowconv.Batch, error) bool) { yield(arrowconv.Batch{}, ctx.Err()) }
+	for range 50 {
+		if res, err := Stage(ctx, w.tbl, in, Options{Workers: 1}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("%v, %v, want %v", res, err, context.Canceled)
+		}
+	}
+}

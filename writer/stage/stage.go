@@ -277,7 +277,8 @@ func (s *staging) run(ctx context.Context, in iter.Seq2[arrowconv.Batch, error])
 		cancel()
 	}
 	close(s.jobs)
-	if werr := g.Wait(); err == nil || stopped {
+	// A worker that finds the queue closed before it sees the end of gctx has no error to tell.
+	if werr := g.Wait(); werr != nil && (err == nil || stopped) {
 		err = werr
 	}
 	if err != nil {
