@@ -33,7 +33,9 @@ func (l *loop) fateOf(ctx context.Context, tbl *table.Table, c *commit) (fate, e
 		return fateOpen, nil
 	}
 	for s := head; s != nil; s = parentOf(meta, s) {
-		if c.base != nil && s.SnapshotID == *c.base || c.base == nil && s.ParentSnapshotID == nil && s.SequenceNumber <= 1 {
+		// Sequence number 1 is a table's first snapshot. Format version 1 has none: there one without
+		// a parent may have hidden others.
+		if c.base != nil && s.SnapshotID == *c.base || c.base == nil && s.ParentSnapshotID == nil && s.SequenceNumber == 1 {
 			return fateRefused, nil
 		}
 	}

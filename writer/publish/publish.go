@@ -240,17 +240,18 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 			l.outcome.Snapshot = &c.snapshot
 			return true, removeOldMetadata(c, tbl.Metadata(), meta)
 		}
+		class := catalog.Classify(sent)
+		answered := errors.Is(class, catalog.ErrConflict) || errors.Is(class, catalog.ErrTransient) || lasting(class)
+		pending = pending || !answered
 		fresh, err := l.load(ctx)
-		if errors.Is(err, ErrConflict) || errors.Is(err, catalog.ErrNotFound) {
-			// The table is gone, or is another one: the commit's first requirement can't hold.
+		if !pending && (errors.Is(err, ErrConflict) || errors.Is(err, catalog.ErrNotFound)) {
+			// The table is gone, or is another one: the commit's first requirement can't hold. Where
+			// an answer was lost, it may have held before the table got another name.
 			return false, errors.Join(err, c.discard())
 		}
 		if err != nil {
 			return false, l.unknown(c, errors.Join(sent, err))
 		}
-		class := catalog.Classify(sent)
-		answered := errors.Is(class, catalog.ErrConflict) || errors.Is(class, catalog.ErrTransient) || lasting(class)
-		pending = pending || !answered
 		fate, err := l.fateOf(ctx, fresh, c)
 		switch {
 		case err != nil:
