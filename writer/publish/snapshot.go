@@ -397,7 +397,7 @@ func (p *producer) manifest(specID int, content iceberg.ManifestContent, fill fu
 	path := p.loc.NewMetadataLocation(fmt.Sprintf("%s-m%d.avro", p.name, p.count))
 	p.count++
 	var buf bytes.Buffer
-	w, err := iceberg.NewManifestWriter(p.meta.Version(), &buf, *spec, p.meta.CurrentSchema(), p.id, iceberg.WithManifestWriterContent(content))
+	w, err := iceberg.NewManifestWriter(p.meta.Version(), &buf, avroSpec(*spec), p.meta.CurrentSchema(), p.id, iceberg.WithManifestWriterContent(content))
 	if err != nil {
 		return nil, fmt.Errorf("write manifest %s: %w", path, err)
 	}
