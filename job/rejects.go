@@ -81,7 +81,11 @@ func (r *rejects) add(bad arrowconv.Reject) error {
 		}
 	}
 	if r.limit.kind == '#' && r.n > r.limit.count {
-		return r.tooMany(fmt.Sprintf("%d rows", r.n), bad)
+		count := "1 row"
+		if r.n > 1 {
+			count = fmt.Sprintf("%d rows", r.n)
+		}
+		return r.tooMany(count, bad)
 	}
 	return nil
 }
