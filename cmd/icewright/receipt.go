@@ -56,8 +56,8 @@ func receiptText(r job.Receipt) string {
 		target += " (branch " + r.Branch + ")"
 	}
 	fmt.Fprintf(&b, "%s %s: ", r.Status, target)
-	switch r.Status {
-	case job.Unchanged, job.AlreadyPublished:
+	switch {
+	case r.Status == job.Unchanged, r.Status == job.AlreadyPublished, r.Status == job.Planned && len(changed) == 0:
 		if r.RowsUnchanged == 0 {
 			b.WriteString("nothing to publish")
 			break
