@@ -14,7 +14,7 @@ type fate int
 const (
 	fateOpen    fate = iota // the branch is where the commit wants it: it may still land
 	fateLanded              // the table carries it
-	fateRefused             // the branch moved without it, and every snapshot in between is there to see
+	fateRefused             // it can't land: the branch moved without it, and every snapshot in between is there to see
 	fateUnseen              // the branch moved, nothing of it is to be found, but snapshots are out of sight
 )
 
@@ -30,6 +30,9 @@ func (l *loop) fateOf(ctx context.Context, tbl *table.Table, c *commit) (fate, e
 	meta := tbl.Metadata()
 	head, ref := headOf(meta, l.attempt.Branch)
 	if !moved(c.base, ref) {
+		if outnumbered(meta, c) {
+			return fateRefused, nil
+		}
 		return fateOpen, nil
 	}
 	for s := head; s != nil; s = parentOf(meta, s) {
@@ -51,6 +54,12 @@ func (l *loop) fateOf(ctx context.Context, tbl *table.Table, c *commit) (fate, e
 		return fateLanded, nil
 	}
 	return fateUnseen, nil
+}
+
+// outnumbered tells whether a commit to another branch has taken the sequence number that c was
+// written with. By the spec no catalog adds a snapshot with a parent then, so c can't land.
+func outnumbered(meta table.Metadata, c *commit) bool {
+	return meta.Version() >= 2 && c.snapshot.ParentSnapshotID != nil && meta.LastSequenceNumber() >= c.snapshot.SequenceNumber
 }
 
 // carries tells whether a snapshot still lists a manifest that c wrote, or a file that c added,

@@ -324,6 +324,35 @@ func TestBranches(t *testing.T) {
 	}
 }
 
+// A commit to another branch takes the sequence number, and leaves main where it is.
+func TestAnotherBranchMovesInBetween(t *testing.T) {
+	for _, version := range []int{1, 2, 3} {
+		inner := newTable(t, version, nil)
+		mustPublish(t, inner, "a/a1")
+		cat := fault.New(t, inner, "")
+		cat.Before = func(n int) {
+			if n != 1 {
+				return
+			}
+			a := attempt(load(t, inner), 0, "b/b1")
+			a.Branch = "audit"
+			if _, err := publish.Publish(t.Context(), inner, a, swap(t, "audit", "b/b1"), quick()); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := publish.Publish(t.Context(), cat, attempt(load(t, inner), 0, "a/a2"), swap(t, "main", "a/a2"), quick()); err != nil {
+			t.Errorf("v%d: %v", version, err)
+		}
+		tbl := load(t, inner)
+		if main, audit := live(t, tbl, "main"), live(t, tbl, "audit"); !slices.Equal(main, []string{"a/a2"}) || !slices.Equal(audit, []string{"a/a1", "b/b1"}) {
+			t.Errorf("v%d: main has %v, audit %v", version, main, audit)
+		}
+		if l := testcat.Litter(t, tbl); len(l) > 0 {
+			t.Errorf("v%d: litter: %v", version, l)
+		}
+	}
+}
+
 // A ref's retention is the table owner's word: setting the ref must not drop it.
 func TestRetentionOfTheBranchIsKept(t *testing.T) {
 	cat := newTable(t, 2, nil)
