@@ -81,7 +81,11 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 			defer cancel()
 			dropped, derr := cat.DropIfEmpty(ctx, s.ident, tbl.Metadata().TableUUID())
-			if rec.TableCreated = !dropped; !dropped {
+			if rec.TableCreated = !dropped; dropped {
+				return
+			}
+			// Another process may have filled it in the meantime: then it is nobody's litter.
+			if left, lerr := cat.LoadTable(ctx, s.ident); lerr == nil && len(left.Metadata().Snapshots()) == 0 {
 				j.warn("%s", leftEmpty(j.Table, derr))
 			}
 		}

@@ -44,6 +44,12 @@ schema decides.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Sources, j.Stdin, j.Catalog = args, a.stdin, a.global.catalog
 			j.Mode, j.Format = job.Mode(strings.ToLower(mode)), arrowconv.Format(strings.ToLower(format))
+			if cmd.Flags().Changed("slice") && strings.TrimSpace(j.Slice) == "" {
+				return &job.Error{
+					Class: job.ErrUsage, Text: "--slice is empty",
+					Advice: "a variable in it may be unset; leave the flag out to replace the partitions that the rows are in",
+				}
+			}
 			reporter, err := newReporter(a, progress)
 			if err != nil {
 				return err
