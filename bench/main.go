@@ -49,7 +49,7 @@ func main() {
 
 func run(ctx context.Context) error {
 	var c config
-	flag.IntVar(&c.rows, "rows", 5_000_000, "rows of input")
+	flag.IntVar(&c.rows, "rows", 2_000_000, "rows of input")
 	flag.IntVar(&c.batch, "batch", 65_536, "rows of a batch")
 	flag.IntVar(&c.days, "days", 30, "with -child: days, each a partition")
 	flag.Int64Var(&c.memory, "memory", 1<<30, "memory bound of staging, in bytes")

@@ -341,7 +341,7 @@ func TestStdinCancel(t *testing.T) {
 func TestNamedPipe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo.csv")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	go func() { _ = os.WriteFile(path, []byte("id\n1\n"), 0o600) }()
 	object := resolveOne(t, path, Options{})
