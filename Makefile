@@ -11,7 +11,7 @@ LDFLAGS  := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 FUZZTIME ?= 20s
 
-.PHONY: help build run test race check fmt lint interop bench fuzz up down clean
+.PHONY: help build run test race check fmt lint docs interop bench fuzz up down clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ lint: $(GOLANGCI) ## golangci-lint: gofumpt's format, and the floor plan's impor
 
 fmt: $(GOLANGCI) ## write the files as lint wants them
 	$(GOLANGCI) fmt ./...
+
+docs: ## write what docs/ has from the code anew
+	go test ./cmd/icewright -run 'TestManual|TestDocs' -args -rewrite
 
 interop: ## against S3 servers, REST catalogs, PyIceberg and DuckDB
 	go test -tags interop -count=1 -timeout 30m ./interop/...

@@ -2,47 +2,44 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/icewright/icewright/internal/gendoc"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write docs/cli.md anew")
-
-// docs/cli.md is what --help says, command by command. Write it anew with
-//
-//	go test ./cmd/icewright -run TestManual -rewrite
+// docs/cli.md is what --help says, of every command. `make docs` writes it anew.
 func TestManual(t *testing.T) {
-	const file = "../../docs/cli.md"
 	var manual strings.Builder
 	manual.WriteString(`# The command line
 
 What ` + "`icewright COMMAND --help`" + ` says, command by command; a test holds the two together. The
 stories in cmd/icewright/testdata/script show each command at work, and are run as tests.
 `)
-	for _, args := range [][]string{{}, {"load"}, {"show"}, {"history"}, {"table", "describe"}, {"table", "drop"}, {"version"}} {
+	for _, args := range commandPaths((&app{}).rootCommand(), nil) {
 		var out bytes.Buffer
 		a := &app{stderr: newConsole(&bytes.Buffer{})}
 		root := a.rootCommand()
 		root.SetOut(&out)
-		root.SetArgs(append(args, "--help"))
+		root.SetArgs(append(args[:len(args):len(args)], "--help"))
 		if err := root.ExecuteContext(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&manual, "\n## %s\n\n```text\n%s```\n", strings.Join(append([]string{"icewright"}, args...), " "), out.String())
 	}
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(manual.String()), 0o644); err != nil {
-			t.Fatal(err)
+	gendoc.CheckFile(t, "docs/cli.md", manual.String())
+}
+
+// commandPaths are the arguments that lead to cmd and to every command below it.
+func commandPaths(cmd *cobra.Command, path []string) [][]string {
+	paths := [][]string{path}
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			paths = append(paths, commandPaths(c, append(path[:len(path):len(path)], c.Name()))...)
 		}
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(text) != manual.String() {
-		t.Errorf("%s is not what --help says: run go test ./cmd/icewright -run TestManual -rewrite", file)
-	}
+	return paths
 }
