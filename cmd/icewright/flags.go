@@ -40,6 +40,18 @@ func (f flagSet) text(p *string, name, value, usage string) {
 	f.mark(name)
 }
 
+// choice is a text of which only some are known, for shells to complete.
+func (f flagSet) choice(p *string, name, value string, known []string, usage string) {
+	f.text(p, name, value, usage)
+	f.Lookup(name).Annotations[choicesKey] = known
+}
+
+// directory is a text that names a directory, for shells to complete.
+func (f flagSet) directory(p *string, name, value, usage string) {
+	f.text(p, name, value, usage)
+	f.Lookup(name).Annotations[cobra.BashCompSubdirsInDir] = []string{}
+}
+
 func (f flagSet) texts(p *[]string, name, usage string) {
 	f.StringArrayVar(p, name, nil, usage)
 	f.mark(name)

@@ -77,14 +77,14 @@ schema decides.`,
 	}
 	f := under(cmd.Flags(), headInput)
 	f.text(&j.Table, "table", "", "`TABLE` to load into, with its namespace: air.flights (required)")
-	f.text(&mode, "mode", "replace", "how the run changes the table; replace is the only `MODE` of this version")
-	f.text(&format, "format", "", "`FORMAT` of the sources: csv, tsv, ndjson or parquet (default: by name and content)")
+	f.choice(&mode, "mode", "replace", []string{"replace"}, "how the run changes the table; replace is the only `MODE` of this version")
+	f.choice(&format, "format", "", []string{"csv", "tsv", "ndjson", "parquet"}, "`FORMAT` of the sources: csv, tsv, ndjson or parquet (default: by name and content)")
 	f.text(&j.Delimiter, "delimiter", "", "`CHARACTER` between CSV fields, or tab (default: a comma)")
 	f.truth(&j.NoHeader, "no-header", "the first CSV line is data; columns are in table order")
 	f.texts(&j.Nulls, "null", "CSV `TOKEN` that means null (repeatable; default: an empty field without quotes, which --null \"\" keeps)")
 	f.truth(&j.DecimalComma, "decimal-comma", "numbers are written 12,50")
 	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
-	f.text(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")
+	f.directory(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")
 	f.text(&j.MaxRejects, "max-rejects", "", "most bad rows to set aside: `N` or N% (default: no bound)")
 
 	f = under(cmd.Flags(), headTable)
@@ -98,8 +98,8 @@ schema decides.`,
 
 	f = under(cmd.Flags(), headReplace)
 	f.text(&j.Slice, "slice", "", "`EXPRESSION` for the part of the table that the run owns (default: the partitions its rows are in)")
-	f.text(&j.Outside, "outside", "", "rows outside --slice: `CHOICE` of fail and drop (default: fail)")
-	f.text(&j.OnEmpty, "on-empty", "", "input without rows: `CHOICE` of fail, keep (what is there) and clear (the slice) (default: fail)")
+	f.choice(&j.Outside, "outside", "", []string{"fail", "drop"}, "rows outside --slice: `CHOICE` of fail and drop (default: fail)")
+	f.choice(&j.OnEmpty, "on-empty", "", []string{"fail", "keep", "clear"}, "input without rows: `CHOICE` of fail, keep (what is there) and clear (the slice) (default: fail)")
 	f.truth(&j.ReplaceTable, "replace-table", "the whole table is the slice; needed where it is unpartitioned")
 	f.text(&j.MaxShrink, "max-shrink", "", "refuse where a partition would lose more than this `SHARE` of its rows (default: 50%)")
 	f.truth(&j.AllowShrink, "allow-shrink", "let partitions shrink")
@@ -110,9 +110,9 @@ schema decides.`,
 	f.text(&j.RunKey, "run-key", "", "`NAME` of the run in the table's history (default: table, mode and slice)")
 	f.truth(&j.DryRun, "dry-run", "say what would change, and publish nothing")
 	f.bytes(&j.Memory, "memory", 1<<30, "memory budget")
-	f.text(&j.SpillDir, "spill-dir", "", "`DIR` for what does not fit in memory (default: the temporary directory)")
+	f.directory(&j.SpillDir, "spill-dir", "", "`DIR` for what does not fit in memory (default: the temporary directory)")
 	f.number(&j.Workers, "workers", 0, "`CORES` to use (default: all)")
-	f.text(&progress, "progress", "auto", "`HOW` to show progress on standard error: auto, bar, log, json or none")
+	f.choice(&progress, "progress", "auto", []string{"auto", "bar", "log", "json", "none"}, "`HOW` to show progress on standard error: auto, bar, log, json or none")
 	return cmd
 }
 

@@ -2,13 +2,11 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/job"
@@ -58,11 +56,7 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(func(cmd *cobra.Command) error { return usageText(cmd.OutOrStdout(), cmd) })
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		about := cmd.Long
-		if about == "" {
-			about = cmd.Short
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n", about)
+		fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n", about(cmd))
 		usageText(cmd.OutOrStdout(), cmd)
 	})
 
@@ -83,7 +77,7 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 	for group, commands := range map[string][]*cobra.Command{
 		"write": {a.loadCommand()},
 		"read":  {a.showCommand(), a.historyCommand(), a.tableCommand()},
-		"other": {a.versionCommand()},
+		"other": {a.versionCommand(), manCommand()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group
@@ -91,18 +85,23 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 		}
 	}
 	root.SetCompletionCommandGroupID("other")
+	completions(root)
 	return root
 }
 
 // outputKey is a command's annotation with the formats that its --output knows, if not text and json.
 const outputKey = "output"
 
+func outputFormats(cmd *cobra.Command) []string {
+	if own := cmd.Annotations[outputKey]; own != "" {
+		return strings.Split(own, ",")
+	}
+	return []string{"text", "json"}
+}
+
 // prepare checks the flags of every command and sets the log up.
 func (a *app) prepare(cmd *cobra.Command) error {
-	formats := []string{"text", "json"}
-	if more := cmd.Annotations[outputKey]; more != "" {
-		formats = strings.Split(more, ",")
-	}
+	formats := outputFormats(cmd)
 	if !slices.Contains(formats, a.global.output) {
 		return &job.Error{
 			Class: job.ErrUsage, Text: fmt.Sprintf("--output: unknown format %q", a.global.output),
@@ -154,70 +153,4 @@ func oneTable(cmd *cobra.Command, args []string) error {
 
 func usageError(cmd *cobra.Command, format string, args ...any) error {
 	return &job.Error{Class: job.ErrUsage, Text: fmt.Sprintf(format, args...), Advice: "usage: " + cmd.UseLine()}
-}
-
-// usageText prints how a command is used: its examples first, its flags under their headings.
-func usageText(w io.Writer, cmd *cobra.Command) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Usage:\n  %s\n", cmd.UseLine())
-	if cmd.Example != "" {
-		fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
-	}
-	titles := map[string]string{}
-	for _, g := range cmd.Groups() {
-		titles[g.ID] = g.Title
-	}
-	heading := ""
-	for _, id := range []string{"", "write", "read", "other"} {
-		for _, c := range cmd.Commands() {
-			if !c.IsAvailableCommand() || c.GroupID != id {
-				continue
-			}
-			title := titles[id]
-			if title == "" {
-				title = "Commands"
-			}
-			if title != heading {
-				heading = title
-				fmt.Fprintf(&b, "\n%s:\n", heading)
-			}
-			fmt.Fprintf(&b, "  %-12s %s\n", c.Name(), c.Short)
-		}
-	}
-	var headings []string
-	sets := map[string]*pflag.FlagSet{}
-	collect := func(f *pflag.Flag) {
-		if f.Hidden {
-			return
-		}
-		heading := "Other"
-		if h := f.Annotations[headingKey]; len(h) > 0 {
-			heading = h[0]
-		}
-		if sets[heading] == nil {
-			sets[heading] = pflag.NewFlagSet(heading, pflag.ContinueOnError)
-			sets[heading].SortFlags = false
-			headings = append(headings, heading)
-		}
-		sets[heading].AddFlag(f)
-	}
-	cmd.Flags().SortFlags = false // the order they were made in is that of the headings
-	local := cmd.LocalNonPersistentFlags()
-	local.SortFlags = false
-	local.VisitAll(collect)
-	for _, flags := range []*pflag.FlagSet{cmd.PersistentFlags(), cmd.InheritedFlags()} {
-		flags.SortFlags = false
-		flags.VisitAll(collect)
-	}
-	slices.SortStableFunc(headings, func(a, b string) int { return rank(a) - rank(b) })
-	for _, heading := range headings {
-		fmt.Fprintf(&b, "\n%s:\n%s", heading, sets[heading].FlagUsagesWrapped(100))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// rank puts the flags that every command has last.
-func rank(heading string) int {
-	return slices.Index([]string{headCatalog, headOutput, "Other"}, heading)
 }

@@ -55,9 +55,10 @@ func thisBuild() build {
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version and what it was built from",
-		Args:  noArgs,
+		Use:     "version",
+		Short:   "Print the version and what it was built from",
+		Example: `  icewright version --output json | jq -r .commit`,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			b := thisBuild()
 			if a.global.output == "json" {
