@@ -11,42 +11,12 @@
 package arrowconv
 
 import (
-	"bytes"
-	"fmt"
 	"io"
-	"path"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
-
-// Format is how an input spells rows. The zero value means that DetectFormat decides.
-type Format string
-
-const (
-	CSV     Format = "csv"
-	TSV     Format = "tsv"
-	NDJSON  Format = "ndjson"
-	Parquet Format = "parquet"
-)
-
-// ParseFormat reads the name of a format, in any case; "jsonl" and "json" mean NDJSON.
-// Errors wrap ErrInput.
-func ParseFormat(name string) (Format, error) {
-	switch strings.ToLower(name) {
-	case "csv":
-		return CSV, nil
-	case "tsv":
-		return TSV, nil
-	case "ndjson", "jsonl", "json":
-		return NDJSON, nil
-	case "parquet":
-		return Parquet, nil
-	}
-	return "", inputErrorf("the formats are csv, tsv, ndjson and parquet", "unknown format %q", name)
-}
 
 // Input is one source of rows. It does not own what it reads from: the caller closes it.
 type Input struct {
@@ -126,56 +96,4 @@ type InferOptions struct {
 	Rows int
 	// Decimals gives numbers with a fraction the narrowest decimal that holds them all, instead of double.
 	Decimals bool
-}
-
-// DetectFormat says in which format an input is, by its name (a compression suffix does not matter)
-// or, where the name is silent, by its first decompressed bytes. Content never overrules a name, save
-// that Parquet's magic does. Errors wrap ErrInput.
-func DetectFormat(name string, head []byte) (Format, error) {
-	if bytes.HasPrefix(head, []byte("PAR1")) {
-		return Parquet, nil
-	}
-	base := strings.ToLower(path.Base(strings.ReplaceAll(name, `\`, "/")))
-	for _, suffix := range []string{".gz", ".gzip", ".zst", ".zstd"} {
-		base = strings.TrimSuffix(base, suffix)
-	}
-	switch path.Ext(base) {
-	case ".csv":
-		return CSV, nil
-	case ".tsv", ".tab":
-		return TSV, nil
-	case ".ndjson", ".jsonl", ".json", ".ldjson":
-		return NDJSON, nil
-	case ".parquet", ".pq", ".parq":
-		return Parquet, nil
-	}
-	text := bytes.TrimLeft(bytes.TrimPrefix(head, utf8BOM), " \t\r\n")
-	if len(text) > 1 && text[0] == '{' {
-		// A JSON object begins with a key or ends at once; a CSV header may begin with a brace too.
-		if rest := bytes.TrimLeft(text[1:], " \t\r\n"); len(rest) > 0 && (rest[0] == '"' || rest[0] == '}') {
-			return NDJSON, nil
-		}
-	}
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	if bytes.IndexByte(line, 0) < 0 {
-		tabs, commas := bytes.Count(line, []byte("\t")), bytes.Count(line, []byte(","))
-		switch {
-		case tabs > commas:
-			return TSV, nil
-		case commas > 0:
-			return CSV, nil
-		}
-	}
-	return "", inputErrorf("say --format csv, tsv, ndjson or parquet",
-		"%s: neither its name nor its first bytes tell the format", name)
-}
-
-var utf8BOM = []byte("\xef\xbb\xbf")
-
-func (f Format) check() error {
-	switch f {
-	case CSV, TSV, NDJSON, Parquet:
-		return nil
-	}
-	return fmt.Errorf("arrowconv: unknown format %q", string(f))
 }

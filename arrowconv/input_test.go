@@ -24,7 +24,9 @@ func TestDetectFormat(t *testing.T) {
 		{"a.json", "", NDJSON},
 		{"s3://b/part-0.parquet", "", Parquet},
 		{"events.csv", "a\tb\n", CSV},
-		{"events.csv", "PAR1...", Parquet},
+		{"events.csv", "PAR1\x15\x00", Parquet},
+		{"holes.csv", "PAR1,PAR2,PAR3\n", CSV},
+		{"-", "PAR1\tPAR2\n", TSV},
 		{"-", "PAR1", Parquet},
 		{"-", "\xef\xbb\xbfid,name\n", CSV},
 		{"-", "id\tname\n1,5\t2\n", TSV},
@@ -49,8 +51,16 @@ func TestFormatsByName(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	if _, err := ParseFormat("xml"); !errors.Is(err, ErrInput) {
-		t.Errorf("xml: %v", err)
+	for name, want := range map[string]string{"xml": "it is one of csv, ", "parkuet": "did you mean parquet? It is one of "} {
+		_, err := ParseFormat(name)
+		if hint, ok := err.(interface{ Hint() string }); !errors.Is(err, ErrInput) || !ok || !strings.HasPrefix(hint.Hint(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, f := range formats {
+		if got, err := ParseFormat(string(f.name)); got != f.name || err != nil || !strings.Contains(FormatChoice(), string(f.name)) {
+			t.Errorf("%s is not itself: %q, %v", f.name, got, err)
+		}
 	}
 	for _, err := range Read(t.Context(), Input{Name: "a"}, iceberg.NewSchema(0), Options{Format: "xml"}) {
 		if err == nil {

@@ -35,14 +35,8 @@ func Read(ctx context.Context, in Input, schema *iceberg.Schema, o Options) iter
 			yield(Batch{}, err)
 			return
 		}
-		switch o.Format {
-		case CSV, TSV:
-			readCSV(ctx, in, to, o)(yield)
-		case NDJSON:
-			readNDJSON(ctx, in, to, o)(yield)
-		case Parquet:
-			readParquet(ctx, in, to, o)(yield)
-		}
+		row, _ := o.Format.row()
+		row.read(ctx, in, to, o)(yield)
 	}
 }
 
@@ -56,19 +50,17 @@ func Infer(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, erro
 		return nil, err
 	}
 	o.Format = format
-	switch format {
-	case NDJSON:
-		return inferNDJSON(ctx, in, o)
-	case Parquet:
-		return inferParquet(ctx, in, o)
-	}
-	return inferCSV(ctx, in, o)
+	row, _ := format.row()
+	return row.infer(ctx, in, o)
 }
 
 // detect settles the format of in; what it reads to do so, the Input that it returns gives again.
 func detect(in Input, format Format) (Input, Format, error) {
 	if format != "" {
-		return in, format, format.check()
+		if _, ok := format.row(); !ok {
+			return in, "", fmt.Errorf("arrowconv: unknown format %q", string(format))
+		}
+		return in, format, nil
 	}
 	var head []byte
 	if in.Reader != nil {

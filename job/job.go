@@ -191,12 +191,9 @@ func (j Job) check() (s settings, err error) {
 	default:
 		return s, usage("it is one of replace, merge, insert, append", "--mode: unknown mode %q", j.Mode)
 	}
-	switch j.Format {
-	case "", arrowconv.CSV, arrowconv.TSV, arrowconv.NDJSON, arrowconv.Parquet:
-	default:
-		return s, usage("it is one of csv, tsv, ndjson, parquet", "--format: unknown format %q", j.Format)
+	if s.convert.Format, err = arrowconv.ParseFormat(string(j.Format)); err != nil {
+		return s, usage(Hint(err), "--format: %s", err)
 	}
-	s.convert.Format = j.Format
 	s.convert.CSV = arrowconv.CSVOptions{NoHeader: j.NoHeader, Nulls: j.Nulls, DecimalComma: j.DecimalComma}
 	if s.convert.CSV.Delimiter, err = parseDelimiter(j.Delimiter); err != nil {
 		return s, err

@@ -43,8 +43,8 @@ type Reader struct {
 
 // Open opens the object for one reading from the start. Gzip (of any number of members) and zstd are
 // decompressed, told by their first bytes and not by the name, in a goroutine of their own.
-// Uncompressed Parquet is given as random access where the origin has it. format is what the object
-// is known to be; "" detects it.
+// What is not compressed, of a format that is read anywhere, is given as random access where the
+// origin has it. format is what the object is known to be; "" detects it.
 //
 // Reads fail when ctx ends, also those that wait for standard input. A truncated or corrupt
 // compressed stream, and an object that changed since Resolve, are errors that wrap
@@ -76,8 +76,10 @@ func (r *Reader) start(ctx context.Context) error {
 		return err
 	}
 	r.Input = arrowconv.Input{Name: r.object.Name, Size: -1}
-	if packing == plain && (r.Format == arrowconv.Parquet || string(magic[:min(4, len(magic))]) == "PAR1") {
-		r.Format = arrowconv.Parquet
+	if packing == plain && r.Format == "" {
+		r.Format = arrowconv.FormatMarked(magic)
+	}
+	if packing == plain && r.Format.Anywhere() {
 		at, err := r.object.origin.at(ctx)
 		if err != nil {
 			return err

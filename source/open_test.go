@@ -118,8 +118,8 @@ func TestOpen(t *testing.T) {
 		{"events.jsonl.gz", gzipOf(t, `{"a":1}`), `{"a":1}`, arrowconv.NDJSON},
 		{"empty.csv", "", "", arrowconv.CSV},
 		{"empty inside.csv.gz", gzipOf(t, ""), "", arrowconv.CSV},
-		{"a.parquet", "PAR1 and more", "", arrowconv.Parquet},
-		{"parquet in gzip", gzipOf(t, "PAR1 and more"), "PAR1 and more", arrowconv.Parquet},
+		{"a.parquet", "PAR1\x15 and more", "", arrowconv.Parquet},
+		{"parquet in gzip", gzipOf(t, "PAR1\x15 and more"), "PAR1\x15 and more", arrowconv.Parquet},
 	} {
 		path := filepath.Join(dir, c.name)
 		write(t, path, c.stored)

@@ -270,18 +270,18 @@ func TestChangedS3(t *testing.T) {
 func TestRangesS3(t *testing.T) {
 	noLeaks(t)
 	content := noise(t, 3<<20) // 6 MiB of hexadecimal digits
-	b := newBucket(t, map[string]string{"a.parquet": "PAR1" + content})
+	b := newBucket(t, map[string]string{"a.parquet": "PAR1\x15" + content})
 	object := resolveOne(t, "s3://data/a.parquet", b.options())
 	r, err := object.Open(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if r.At == nil || r.Size != int64(len(content)+4) || r.Format != arrowconv.Parquet {
+	if r.At == nil || r.Size != int64(len(content)+5) || r.Format != arrowconv.Parquet {
 		t.Fatalf("opened %+v", r)
 	}
 	b.take()
-	want := "PAR1" + content
+	want := "PAR1\x15" + content
 	check := func(off, n int) {
 		t.Helper()
 		p := make([]byte, n)
@@ -306,7 +306,7 @@ func TestRangesS3(t *testing.T) {
 	if log := b.take(); len(log) != 3 {
 		t.Errorf("a large read took %v", log)
 	}
-	b.put(t, "a.parquet", "PAR1"+strings.ToUpper(content))
+	b.put(t, "a.parquet", "PAR1\x15"+strings.ToUpper(content))
 	if _, err := r.At.ReadAt(make([]byte, 5<<20), 0); !errors.Is(err, arrowconv.ErrInput) {
 		t.Errorf("a read of another version: %v", err)
 	}

@@ -43,7 +43,7 @@ schema decides.`,
   icewright load events.ndjson --table lake.events --rejects bad/ --max-rejects 1%`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Sources, j.Stdin, j.Catalog = args, a.stdin, a.global.catalog
-			j.Mode, j.Format = job.Mode(strings.ToLower(mode)), arrowconv.Format(strings.ToLower(format))
+			j.Mode, j.Format = job.Mode(strings.ToLower(mode)), arrowconv.Format(format)
 			if cmd.Flags().Changed("slice") && strings.TrimSpace(j.Slice) == "" {
 				return &job.Error{
 					Class: job.ErrUsage, Text: "--slice is empty",
@@ -78,7 +78,7 @@ schema decides.`,
 	f := under(cmd.Flags(), headInput)
 	f.text(&j.Table, "table", "", "`TABLE` to load into, with its namespace: air.flights (required)")
 	f.choice(&mode, "mode", "replace", []string{"replace"}, "how the run changes the table; replace is the only `MODE` of this version")
-	f.choice(&format, "format", "", []string{"csv", "tsv", "ndjson", "parquet"}, "`FORMAT` of the sources: csv, tsv, ndjson or parquet (default: by name and content)")
+	f.choice(&format, "format", "", arrowconv.FormatNames(), "`FORMAT` of the sources: "+arrowconv.FormatChoice()+" (default: by name and content)")
 	f.text(&j.Delimiter, "delimiter", "", "`CHARACTER` between CSV fields, or tab (default: a comma)")
 	f.truth(&j.NoHeader, "no-header", "the first CSV line is data; columns are in table order")
 	f.texts(&j.Nulls, "null", "CSV `TOKEN` that means null (repeatable; default: an empty field without quotes, which --null \"\" keeps)")
