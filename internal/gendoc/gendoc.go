@@ -15,13 +15,39 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	_ "github.com/cockroachdb/datadriven" // its flag -rewrite
 )
 
-// Rewrite is the test flag -rewrite: documents are written, not compared.
-var Rewrite = flag.Bool("rewrite", false, "write generated documents anew")
+// Rewrite is the test flag -rewrite: documents are written, not compared. It is the flag of package
+// datadriven, which is imported for it, since a test binary that has both could not have two.
+var Rewrite = rewriteFlag()
+
+func rewriteFlag() *bool {
+	on := new(bool)
+	f := flag.Lookup("rewrite")
+	f.Value = both{f.Value, on}
+	return on
+}
+
+// both is a flag that two packages read.
+type both struct {
+	flag.Value
+	on *bool
+}
+
+func (b both) Set(text string) (err error) {
+	if *b.on, err = strconv.ParseBool(text); err != nil {
+		return err
+	}
+	return b.Value.Set(text)
+}
+
+func (b both) IsBoolFlag() bool { return true }
 
 // Table is a Markdown table. Bars in cells are escaped.
 func Table(header []string, rows ...[]string) string {
