@@ -1,10 +1,13 @@
 package stack
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bufio"
+	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -193,5 +196,26 @@ func TestUnzipStaysInside(t *testing.T) {
 	f.Close()
 	if err := unzip(archive, t.TempDir()); err == nil {
 		t.Error("an entry that leads out of the archive was taken")
+	}
+}
+
+func TestUntarStaysInside(t *testing.T) {
+	archive := filepath.Join(t.TempDir(), "a.tgz")
+	f, err := os.Create(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zipped := gzip.NewWriter(f)
+	w := tar.NewWriter(zipped)
+	if err := w.WriteHeader(&tar.Header{Name: "../escaped", Typeflag: tar.TypeReg, Mode: 0o644}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []io.Closer{w, zipped, f} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := untar(archive, t.TempDir()); err == nil || !strings.Contains(err.Error(), "leads out of the archive") {
+		t.Errorf("an entry that leads out of the archive: %v", err)
 	}
 }

@@ -2,7 +2,7 @@
 // out: S3 and Iceberg REST, two of each, and a Python with foreign readers.
 //
 // A tool is a program of someone else's in a pinned version, installed once by its
-// language's own package client (go, mvn, pip) into one folder and then reused. A
+// language's own package client (go, mvn, pip, npm) into one folder and then reused. A
 // server is a tool running on a free loopback port; it is healthy before Start
 // returns, writes its output to a log file, and ends with the process that started
 // it, however that one ends. No container engine is needed, and nothing here is
@@ -195,6 +195,11 @@ func (t *Tools) InstallAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for name := range npmPackages {
+		if _, err := t.NPM(ctx, name); err != nil {
+			return err
+		}
+	}
 	for _, install := range []func() error{
 		func() error { _, err := t.Versitygw(ctx); return err },
 		func() error { _, err := t.icebergREST(ctx); return err },
@@ -255,7 +260,7 @@ func (t *Tools) run(cmd *exec.Cmd) error {
 		return nil
 	}
 	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%w: it is one of the toolchains that this needs (go, python3, java with mvn)", err)
+		return fmt.Errorf("%w: it is one of the toolchains that this needs (go, python3, java with mvn, npm)", err)
 	}
 	fmt.Fprintf(t.Log, "%s\n%s\n", strings.Join(cmd.Args, " "), out)
 	return fmt.Errorf("%s: %w", cmd.Args[0], err)
