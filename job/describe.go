@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -105,44 +106,69 @@ func Describe(ctx context.Context, t Target) (Description, error) {
 	return d, nil
 }
 
+// liveFile is a data or delete file of a snapshot, and where it is.
+type liveFile struct {
+	iceberg.DataFile
+	partition slice.Partition
+	manifest  string
+}
+
+// liveFiles yields the files that a snapshot's manifests list.
+func liveFiles(ctx context.Context, tbl *table.Table, snap *table.Snapshot) iter.Seq2[liveFile, error] {
+	return func(yield func(liveFile, error) bool) {
+		fs, err := tbl.FS(ctx)
+		if err != nil {
+			yield(liveFile{}, err)
+			return
+		}
+		manifests, err := snap.Manifests(fs)
+		if err != nil {
+			yield(liveFile{}, err)
+			return
+		}
+		for _, m := range manifests {
+			if err := ctx.Err(); err != nil {
+				yield(liveFile{}, err)
+				return
+			}
+			spec := tbl.Metadata().PartitionSpecByID(int(m.PartitionSpecID()))
+			if spec == nil {
+				yield(liveFile{}, fmt.Errorf("manifest %s has an unknown partition spec %d", m.FilePath(), m.PartitionSpecID()))
+				return
+			}
+			for e, err := range m.Entries(fs, true) {
+				if err != nil {
+					yield(liveFile{}, err)
+					return
+				}
+				f := e.DataFile()
+				if !yield(liveFile{f, slice.PartitionOf(f, *spec, tbl.Schema()), m.FilePath()}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // measure counts what the snapshot's manifests list.
 func (d *Description) measure(ctx context.Context, tbl *table.Table, snap *table.Snapshot) error {
-	fs, err := tbl.FS(ctx)
-	if err != nil {
-		return err
-	}
-	manifests, err := snap.Manifests(fs)
-	if err != nil {
-		return err
-	}
 	sizes := map[string]*PartitionSize{}
-	for _, m := range manifests {
-		if err := ctx.Err(); err != nil {
+	for f, err := range liveFiles(ctx, tbl, snap) {
+		if err != nil {
 			return err
 		}
-		spec := tbl.Metadata().PartitionSpecByID(int(m.PartitionSpecID()))
-		if spec == nil {
-			return fmt.Errorf("manifest %s has an unknown partition spec %d", m.FilePath(), m.PartitionSpecID())
+		size := sizes[f.partition.Key]
+		if size == nil {
+			size = &PartitionSize{Partition: f.partition.Path, SpecID: f.partition.SpecID}
+			sizes[f.partition.Key] = size
 		}
-		for e, err := range m.Entries(fs, true) {
-			if err != nil {
-				return err
-			}
-			f := e.DataFile()
-			p := slice.PartitionOf(f, *spec, tbl.Schema())
-			size := sizes[p.Key]
-			if size == nil {
-				size = &PartitionSize{Partition: p.Path, SpecID: p.SpecID}
-				sizes[p.Key] = size
-			}
-			d.Bytes, size.Bytes = d.Bytes+f.FileSizeBytes(), size.Bytes+f.FileSizeBytes()
-			if f.ContentType() != iceberg.EntryContentData {
-				d.DeleteFiles, size.DeleteFiles = d.DeleteFiles+1, size.DeleteFiles+1
-				continue
-			}
-			d.DataFiles, size.DataFiles = d.DataFiles+1, size.DataFiles+1
-			d.Rows, size.Rows = d.Rows+f.Count(), size.Rows+f.Count()
+		d.Bytes, size.Bytes = d.Bytes+f.FileSizeBytes(), size.Bytes+f.FileSizeBytes()
+		if f.ContentType() != iceberg.EntryContentData {
+			d.DeleteFiles, size.DeleteFiles = d.DeleteFiles+1, size.DeleteFiles+1
+			continue
 		}
+		d.DataFiles, size.DataFiles = d.DataFiles+1, size.DataFiles+1
+		d.Rows, size.Rows = d.Rows+f.Count(), size.Rows+f.Count()
 	}
 	for _, s := range sizes {
 		d.Partitions = append(d.Partitions, *s)
