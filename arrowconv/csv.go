@@ -162,10 +162,7 @@ func (c *csvInput) next() (csvChunk, error) {
 // same, by position.
 func (c *csvInput) align(to *target) ([]int, error) {
 	if c.header == nil {
-		columns := make([]int, len(to.fields))
-		for i := range columns {
-			columns[i] = i
-		}
+		columns := to.byPosition(c.first.fieldsOfFirstRow(c.delim))
 		return columns, to.checkText(c.Input, columns)
 	}
 	given := make([]bool, len(to.fields))
@@ -177,9 +174,11 @@ func (c *csvInput) align(to *target) ([]int, error) {
 		}
 		columns[i], given[at] = at, true
 	}
-	for i, f := range to.fields {
-		if f.Required && !given[i] {
-			return nil, to.missingColumn(c.Input, f)
+	for i := range to.fields {
+		if !given[i] {
+			if err := to.lacks(c.Input, i); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return columns, to.checkText(c.Input, columns)
@@ -318,7 +317,7 @@ func (w *csvWorker) arrays(valid bool) ([]arrow.Array, []cellOf) {
 	}
 	for i, a := range arrays {
 		if a == nil {
-			arrays[i] = nullColumn(w.o.Alloc, w.to.arrow.Field(i).Type, w.rows.n)
+			arrays[i] = w.to.absent(i, w.rows.n, w.o.Alloc)
 		}
 	}
 	return arrays, nil

@@ -28,6 +28,9 @@ type Input struct {
 	// Parquet is then spooled to a temporary file.
 	At   io.ReaderAt
 	Size int64
+	// Constants are what the input's path says of all its rows. A column that the input has is the
+	// input's. Inputs without names have it if they have as many columns as that makes.
+	Constants []Constant
 }
 
 // CSVOptions is the dialect of CSV and TSV inputs beyond RFC 4180.
@@ -51,6 +54,8 @@ type Options struct {
 	CSV    CSVOptions
 	// TimeZone is the zone of texts without one that go to timestamptz columns. The default, nil, is UTC.
 	TimeZone *time.Location
+	// SourceColumns are columns of the schema that say where a row comes from. The default adds none.
+	SourceColumns SourceColumns
 	// Workers is the number of goroutines that convert. The default, 0, is GOMAXPROCS.
 	Workers int
 	// ChunkBytes is the amount of input, decompressed, that makes one batch. The default, 0, is 1 MiB:

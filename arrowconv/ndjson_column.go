@@ -40,16 +40,17 @@ const (
 // values as the struct. So a child that is ahead has met its key twice, and one that is behind has
 // not met it, and no other record of the keys of an object is kept.
 type jsonColumn struct {
-	kind     jsonColumnKind
-	typ      iceberg.Type
-	dt       arrow.DataType
-	path     string // for people: actor.id, labels.element
-	name     string
-	quoted   string // the key as it is mostly written, colon included; "" where it needs escapes
-	required bool
-	kids     []*jsonColumn
-	after    []int          // by child, from 1: the child whose key came next the last time; [0]: the first
-	byName   map[string]int // of the children, where they are many
+	kind       jsonColumnKind
+	typ        iceberg.Type
+	dt         arrow.DataType
+	path       string // for people: actor.id, labels.element
+	name       string
+	quoted     string // the key as it is mostly written, colon included; "" where it needs escapes
+	required   bool
+	substitute *substitute // for rows without the key; nil is none
+	kids       []*jsonColumn
+	after      []int          // by child, from 1: the child whose key came next the last time; [0]: the first
+	byName     map[string]int // of the children, where they are many
 
 	n     int    // values so far
 	nulls int    // among them
@@ -66,11 +67,18 @@ type jsonColumn struct {
 func newJSONRoot(to *target, o Options) *jsonColumn {
 	c := &jsonColumn{kind: jsonStruct, required: true}
 	for i, f := range to.fields {
-		c.kids = append(c.kids, newJSONColumn(f, f.Name, to.arrow.Field(i).Type, o))
+		kid := newJSONColumn(f, f.Name, to.arrow.Field(i).Type, o)
+		if kid.substitute = to.substitutes[i]; kid.substitute != nil && kid.substitute.ours {
+			kid.required, kid.quoted, kid.name = false, "", notUTF8 // no key is its name
+		}
+		c.kids = append(c.kids, kid)
 	}
 	c.index()
 	return c
 }
+
+// notUTF8 is no JSON text.
+const notUTF8 = "\xff"
 
 func newJSONColumn(f iceberg.NestedField, path string, dt arrow.DataType, o Options) *jsonColumn {
 	c := &jsonColumn{typ: f.Type, dt: dt, path: path, name: f.Name, required: f.Required}
@@ -227,6 +235,26 @@ func (c *jsonColumn) putBlank(null bool) {
 		return
 	}
 	c.took()
+}
+
+// putAbsent adds what a row without the key has, or says why it may not be without.
+func (c *jsonColumn) putAbsent() (Reject, bool) {
+	if bad, ok := c.substitute.wrong(); ok {
+		return bad, false
+	}
+	switch {
+	case c.substitute != nil && c.substitute.value != nil:
+		c.data = append(c.data, c.substitute.value...)
+		if c.off != nil {
+			c.off = append(c.off, int32(len(c.data)))
+		}
+		c.took()
+	case c.required:
+		return Reject{Column: c.path, Reason: "it is required, and the row has no such key"}, false
+	default:
+		c.putBlank(true)
+	}
+	return Reject{}, true
 }
 
 // truncate takes back what came after the first n values, and children that got ahead.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 
@@ -74,18 +75,17 @@ func (p *ndjsonParser) object(c *jsonColumn) bool {
 	}
 }
 
-// closeObject gives the children that were not found a null.
+// closeObject gives the children that were not found what they have then, mostly a null.
 func (p *ndjsonParser) closeObject(c *jsonColumn, found int) bool {
 	if found < len(c.kids) {
 		for _, kid := range c.kids {
 			if kid.n > c.n {
 				continue
 			}
-			if kid.required {
-				p.bad = Reject{Column: kid.path, Reason: "it is required, and the row has no such key"}
+			if bad, ok := kid.putAbsent(); !ok {
+				p.bad = bad
 				return false
 			}
-			kid.putBlank(true)
 		}
 	}
 	c.took()
@@ -94,9 +94,16 @@ func (p *ndjsonParser) closeObject(c *jsonColumn, found int) bool {
 
 // unknownKey ends the read: which columns there are is a matter of the schema, not of a row.
 func (p *ndjsonParser) unknownKey(c *jsonColumn, key string) bool {
-	path, names := key, make([]string, len(c.kids))
-	for i, kid := range c.kids {
-		names[i] = kid.name
+	if c == p.root && slices.Contains(p.to.ours, key) {
+		p.stop = func(int64) error { return clash(Input{Name: p.name}, key) }
+		return false
+	}
+	path := key
+	var names []string
+	for _, kid := range c.kids {
+		if kid.name != notUTF8 {
+			names = append(names, kid.name)
+		}
 	}
 	if c.path != "" {
 		path = c.path + "." + key

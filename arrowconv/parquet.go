@@ -227,8 +227,10 @@ func (f *parquetFile) plan(to *target) error {
 		}
 	}
 	for i, c := range f.columns {
-		if c.field < 0 && to.fields[i].Required {
-			return to.missingColumn(in, to.fields[i])
+		if c.field < 0 {
+			if err := to.lacks(in, i); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -304,7 +306,7 @@ func (f *parquetFile) next() (piece, error) {
 		group.Go(func() error {
 			return f.guard(func() (err error) {
 				if c.source == nil {
-					results[i] = nullColumn(f.opts.Alloc, f.to.arrow.Field(i).Type, int(rows))
+					results[i] = f.to.absent(i, int(rows), f.opts.Alloc)
 					return nil
 				}
 				if sources[i], err = f.read(c, rows); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -18,8 +19,8 @@ import (
 
 // Read converts the rows of in to batches of the Arrow schema ArrowSchema(schema): every column, in
 // the table's order, rows in input order. Columns are matched by name (by position for CSV without a
-// header): one that the input lacks is null where it is optional and an error where it is required;
-// one that the schema lacks is an error. The same input and options give the same batches, whatever
+// header): one that the input lacks is that of its path (Input.Constants) or else null where it is
+// optional, and an error where it is required; one that the schema lacks is an error. The same input and options give the same batches, whatever
 // Workers is.
 //
 // A batch belongs to the caller, who releases it. The sequence ends after its first error; errors
@@ -29,6 +30,9 @@ func Read(ctx context.Context, in Input, schema *iceberg.Schema, o Options) iter
 		o := o.withDefaults()
 		to, err := newTarget(schema)
 		if err == nil {
+			err = to.stand(in, o)
+		}
+		if err == nil {
 			in, o.Format, err = detect(in, o.Format)
 		}
 		if err != nil {
@@ -36,7 +40,7 @@ func Read(ctx context.Context, in Input, schema *iceberg.Schema, o Options) iter
 			return
 		}
 		row, _ := o.Format.row()
-		row.read(ctx, in, to, o)(yield)
+		to.numbered(row.read(ctx, in, to, o), o.Alloc)(yield)
 	}
 }
 
@@ -90,12 +94,16 @@ func ArrowSchema(schema *iceberg.Schema) (*arrow.Schema, error) {
 }
 
 // target is what rows are converted to: an Iceberg schema, its Arrow twin, and the columns by name.
-// It is not written to after newTarget and may be shared by goroutines.
+// It is not written to after newTarget and stand, and may be shared by goroutines.
 type target struct {
 	schema *iceberg.Schema
 	arrow  *arrow.Schema
 	fields []iceberg.NestedField
-	index  map[string]int
+	index  map[string]int // of those that the input may have
+
+	substitutes map[int]*substitute // what an input that lacks a column has in its stead
+	ours        []string            // the source columns
+	row         int                 // the source column of row numbers; -1 is none
 }
 
 func newTarget(schema *iceberg.Schema) (*target, error) {
@@ -103,7 +111,7 @@ func newTarget(schema *iceberg.Schema) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{schema: schema, arrow: as, fields: schema.Fields(), index: make(map[string]int)}
+	t := &target{schema: schema, arrow: as, fields: schema.Fields(), index: make(map[string]int), row: -1}
 	for i, f := range t.fields {
 		t.index[f.Name] = i
 	}
@@ -112,6 +120,9 @@ func newTarget(schema *iceberg.Schema) (*target, error) {
 
 // unknownColumn is the error for a column of the input that the table lacks.
 func (t *target) unknownColumn(in Input, name string) error {
+	if slices.Contains(t.ours, name) {
+		return clash(in, name)
+	}
 	names := make([]string, len(t.fields))
 	for i, f := range t.fields {
 		names[i] = f.Name
@@ -121,10 +132,4 @@ func (t *target) unknownColumn(in Input, name string) error {
 		hint = "did you mean " + quoteShort(near) + "? Otherwise " + hint
 	}
 	return inputErrorf(hint, "%s: column %s is not in the table", in.Name, quoteShort(name))
-}
-
-// missingColumn is the error for a required column of the table that the input lacks.
-func (t *target) missingColumn(in Input, f iceberg.NestedField) error {
-	return inputErrorf("add the column to the input, or make it optional in the table",
-		"%s: required column %s (%s) is missing", in.Name, quoteShort(f.Name), FormatType(f.Type))
 }

@@ -39,14 +39,20 @@ func (e *RowError) Error() string {
 	if e.Column != "" {
 		fmt.Fprintf(&b, "column %s: ", strconv.Quote(e.Column))
 	}
-	if e.Want != "" {
-		fmt.Fprintf(&b, "cannot read %s as %s", quoteShort(e.Value), e.Want)
-		if e.Reason != "" {
-			b.WriteString(": ")
-		}
-	}
-	b.WriteString(e.Reason)
+	b.WriteString(e.what())
 	return b.String()
+}
+
+// what is what is wrong, without where.
+func (r Reject) what() string {
+	if r.Want == "" {
+		return r.Reason
+	}
+	text := "cannot read " + quoteShort(r.Value) + " as " + r.Want
+	if r.Reason != "" {
+		text += ": " + r.Reason
+	}
+	return text
 }
 
 func (e *RowError) Unwrap() error { return ErrInput }
