@@ -37,19 +37,26 @@ type substitute struct {
 	fault fault  // why text is no value
 	twice string // another text that the path has for the same column
 	ours  bool   // a source column: the input may not have it
+	// preset says that it is the column's default, which is about rows, and not about the input.
+	preset bool
 }
 
-// stand gives the target the constants and the source columns of in. Constants that it has no column for
+// stand gives the target the defaults of its columns, and the constants and the source columns of in. Constants that it has no column for
 // are not looked at: a path has keys for many reasons.
 func (t *target) stand(in Input, o Options) error {
 	t.substitutes = make(map[int]*substitute)
+	for i, f := range t.fields {
+		if s := newDefault(f, t.arrow.Field(i).Type); s != nil {
+			t.substitutes[i] = s
+		}
+	}
 	for _, c := range in.Constants {
 		i, ok := t.index[c.Name]
 		if !ok {
 			continue
 		}
 		s := &substitute{field: t.fields[i], text: c.Text}
-		if other, ok := t.substitutes[i]; ok && other.text != c.Text {
+		if other, ok := t.substitutes[i]; ok && !other.preset && other.text != c.Text {
 			other.twice = c.Text
 			continue
 		}
@@ -132,7 +139,7 @@ func (t *target) byPosition(n int) []int {
 	var all, own []int
 	for i := range t.fields {
 		s := t.substitutes[i]
-		if s == nil {
+		if s == nil || s.preset {
 			own = append(own, i)
 		}
 		if s == nil || !s.ours {

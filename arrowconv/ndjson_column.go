@@ -81,7 +81,7 @@ func newJSONRoot(to *target, o Options) *jsonColumn {
 const notUTF8 = "\xff"
 
 func newJSONColumn(f iceberg.NestedField, path string, dt arrow.DataType, o Options) *jsonColumn {
-	c := &jsonColumn{typ: f.Type, dt: dt, path: path, name: f.Name, required: f.Required}
+	c := &jsonColumn{typ: f.Type, dt: dt, path: path, name: f.Name, required: f.Required, substitute: newDefault(f, dt)}
 	if plainKey(f.Name) {
 		c.quoted = `"` + f.Name + `":`
 	}

@@ -176,6 +176,18 @@ func (c *parquetCast) nulls(f frame, a arrow.Array) arrow.ArrayData {
 	return out.Data()
 }
 
+// absent is a field of a that the file lacks.
+func (c *parquetCast) absent(f frame, a arrow.Array) arrow.ArrayData {
+	s := newDefault(c.field, c.dt)
+	if s == nil || s.value == nil {
+		return c.nulls(f, a)
+	}
+	out := repeat(s.value, a.Len(), c.dt, f.run.alloc)
+	defer out.Release()
+	out.Data().Retain()
+	return out.Data()
+}
+
 // same takes an array as it is, under the table's type.
 func (c *parquetCast) same(_ frame, a arrow.Array) arrow.ArrayData {
 	d := a.Data()
@@ -224,7 +236,7 @@ func (p *castPlanner) structCast(c *parquetCast, from *arrow.StructType, to *ice
 		at := slices.IndexFunc(from.Fields(), func(f arrow.Field) bool { return f.Name == field.Name })
 		place[i] = at
 		if at < 0 {
-			if field.Required {
+			if field.Required && field.WriteDefault == nil {
 				return nil, inputErrorf("add the field to the input, or make it optional in the table",
 					"%s: required column %s (%s) is missing", p.name, quoteShort(path), FormatType(field.Type))
 			}
@@ -254,7 +266,7 @@ func (p *castPlanner) structCast(c *parquetCast, from *arrow.StructType, to *ice
 		children := make([]arrow.ArrayData, len(kids))
 		for i, kid := range kids {
 			if place[i] < 0 {
-				children[i] = kid.nulls(below, a)
+				children[i] = kid.absent(below, a)
 				continue
 			}
 			children[i] = kid.apply(below, s.Field(place[i]))

@@ -19,8 +19,8 @@ import (
 
 // Read converts the rows of in to batches of the Arrow schema ArrowSchema(schema): every column, in
 // the table's order, rows in input order. Columns are matched by name (by position for CSV without a
-// header): one that the input lacks is that of its path (Input.Constants) or else null where it is
-// optional, and an error where it is required; one that the schema lacks is an error. The same input and options give the same batches, whatever
+// header): one that the input lacks is that of its path (Input.Constants) or else its write-default or else
+// null where it is optional, and an error where it is required; one that the schema lacks is an error. The same input and options give the same batches, whatever
 // Workers is.
 //
 // A batch belongs to the caller, who releases it. The sequence ends after its first error; errors
@@ -108,6 +108,9 @@ type target struct {
 
 func newTarget(schema *iceberg.Schema) (*target, error) {
 	as, err := ArrowSchema(schema)
+	if err == nil {
+		err = checkDefaults(schema.Fields())
+	}
 	if err != nil {
 		return nil, err
 	}

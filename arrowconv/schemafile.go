@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/icewright/icewright/nearest"
 )
 
 const schemaHint = `write "columns:" and under it lines of "name: type", with "!" after the type where it is required`
@@ -24,6 +26,10 @@ const schemaHint = `write "columns:" and under it lines of "name: type", with "!
 //	  id: long!
 //	  tags: list<string>
 //	  place: struct<lat: double!, lon: double!>   # YAML proper would want quotes around it
+//	  pieces:
+//	    type: int
+//	    default: 1
+//	    doc: how many there are in a box
 //
 // where order counts, "!" means required, and ids are given from 1, a nested field's after that of the
 // field it is in, as iceberg-go gives them. name is for errors, which show the line and wrap ErrInput.
@@ -55,7 +61,11 @@ func parseSchemaJSON(name string, text []byte) (*iceberg.Schema, error) {
 	if err := json.Unmarshal(whole, schema); err != nil {
 		return nil, inputErrorf("", "%s: %w", name, fieldError(members["fields"], err))
 	}
-	if err := checkNames(schema); err != nil {
+	err = checkNames(schema)
+	if err == nil {
+		err = checkDefaults(schema.Fields())
+	}
+	if err != nil {
 		return nil, inputErrorf("", "%s: %w", name, err)
 	}
 	return schema, nil
@@ -138,23 +148,89 @@ func parseSchemaYAML(name string, text []byte) (*iceberg.Schema, error) {
 			return nil, fault(key, "", "column %q comes twice", key.Value)
 		}
 		seen[key.Value] = true
-		value, ok := m.Value.(ast.ScalarNode)
-		if !ok || value.Type() == ast.NullType {
-			return nil, fault(key, schemaHint, "column %q needs a type", key.Value)
-		}
-		t, required, err := parseColumnType(strings.ReplaceAll(value.GetToken().Value, standIn, ":"))
+		field, err := parseColumn(m)
 		if err != nil {
+			var at *atToken
 			var e *inputError
-			errors.As(err, &e)
-			return nil, fault(value.GetToken(), e.hint, "column %q: %v", key.Value, err)
+			if errors.As(err, &e); errors.As(err, &at) {
+				return nil, fault(at.token, e.hint, "column %q: %v", key.Value, err)
+			}
+			return nil, fault(key, e.hint, "column %q: %v", key.Value, err)
 		}
-		fields = append(fields, iceberg.NestedField{Name: key.Value, Type: t, Required: required})
+		fields = append(fields, field)
 	}
 	schema, err := freshIDs(fields)
 	if err != nil {
 		return nil, inputErrorf("", "%s: %w", name, err)
 	}
 	return schema, nil
+}
+
+// atToken is an error about one place in a schema file.
+type atToken struct {
+	error
+	token *token.Token
+}
+
+func (e *atToken) Unwrap() error { return e.error }
+
+// columnKeys are what a column that is a mapping says of itself.
+const columnKeys = "a column has type, default and doc"
+
+// parseColumn reads a column: its type, or a mapping of its type, default and doc. Errors hold an
+// *inputError, and an *atToken where they are about less than all of the column.
+func parseColumn(m *ast.MappingValueNode) (f iceberg.NestedField, err error) {
+	f.Name = m.Key.GetToken().Value
+	says := map[string]ast.ScalarNode{}
+	if entries := mapping(m.Value); entries != nil {
+		for _, entry := range entries {
+			key := entry.Key.GetToken()
+			value, ok := entry.Value.(ast.ScalarNode)
+			switch {
+			case key.Value != "type" && key.Value != "default" && key.Value != "doc":
+				hint := columnKeys
+				if near := nearest.Name(key.Value, []string{"type", "default", "doc"}); near != "" {
+					hint = "did you mean " + near + "?"
+				}
+				return f, &atToken{inputErrorf(hint, "there is no %q", key.Value), key}
+			case says[key.Value] != nil:
+				return f, &atToken{inputErrorf("", "%q comes twice", key.Value), key}
+			case !ok:
+				return f, &atToken{inputErrorf(columnKeys, "%q needs a value", key.Value), key}
+			case key.Value == "default" && value.Type() == ast.NullType:
+				continue
+			}
+			says[key.Value] = value
+		}
+	} else if value, ok := m.Value.(ast.ScalarNode); ok && value.Type() != ast.NullType {
+		says["type"] = value
+	}
+	if says["type"] == nil {
+		return f, inputErrorf(schemaHint, "it needs a type")
+	}
+	if f.Type, f.Required, err = parseColumnType(scalarText(says["type"])); err != nil {
+		return f, &atToken{err, says["type"].GetToken()}
+	}
+	if says["doc"] != nil {
+		f.Doc = scalarText(says["doc"])
+	}
+	if says["default"] != nil {
+		// In a table that begins with the column, no row is older than it: both defaults are the same.
+		if f.WriteDefault, err = ParseDefault(f.Type, scalarText(says["default"])); err != nil {
+			return f, &atToken{err, says["default"].GetToken()}
+		}
+		f.InitialDefault = f.WriteDefault
+	}
+	return f, nil
+}
+
+// scalarText is what a scalar says, as it is written: 007 is no seven.
+func scalarText(n ast.ScalarNode) string {
+	text := n.GetToken().Value
+	if block, ok := n.(*ast.LiteralNode); ok {
+		text = block.Value.Value
+	}
+	return strings.ReplaceAll(text, standIn, ":")
 }
 
 // standIn takes the place of a colon: as wide, and nothing to YAML.
@@ -193,7 +269,8 @@ func freshIDs(fields []iceberg.NestedField) (*iceberg.Schema, error) {
 	return iceberg.AssignFreshSchemaIDs(iceberg.NewSchema(0, fields...), nil)
 }
 
-// SchemaYAML returns schema as ParseSchema reads it, without ids and docs: what a person would write.
+// SchemaYAML returns schema as ParseSchema reads it, without ids: what a person would write. Docs and
+// write-defaults of columns are kept; those of nested fields, which the YAML form lacks, are not.
 func SchemaYAML(schema *iceberg.Schema) string {
 	var b strings.Builder
 	b.WriteString("columns:\n")
@@ -202,7 +279,17 @@ func SchemaYAML(schema *iceberg.Schema) string {
 		if f.Required {
 			t += "!"
 		}
-		fmt.Fprintf(&b, "  %s: %s\n", yamlScalar(f.Name), yamlScalar(t))
+		if f.Doc == "" && f.WriteDefault == nil {
+			fmt.Fprintf(&b, "  %s: %s\n", yamlScalar(f.Name), yamlScalar(t))
+			continue
+		}
+		fmt.Fprintf(&b, "  %s:\n    type: %s\n", yamlScalar(f.Name), yamlScalar(t))
+		if text, err := FormatDefault(f.Type, f.WriteDefault); err == nil {
+			fmt.Fprintf(&b, "    default: %s\n", yamlScalar(text))
+		}
+		if f.Doc != "" {
+			fmt.Fprintf(&b, "    doc: %s\n", yamlScalar(f.Doc))
+		}
 	}
 	return b.String()
 }

@@ -3,7 +3,6 @@ package arrowconv
 import (
 	"encoding/binary"
 	"math"
-	"math/bits"
 	"time"
 )
 
@@ -232,12 +231,17 @@ func (z *instants) parse(s []byte) (int64, fault) {
 	if z.unit == micros {
 		return m.sec*1_000_000 + m.nano/micros, faultNone
 	}
-	high, low := bits.Mul64(uint64(max(m.sec, -m.sec)), 1_000_000_000)
-	if high != 0 || low > math.MaxInt64-1_000_000_000 {
+	if m.sec < minNanoSec || m.sec == minNanoSec && m.nano < minNanoRest || m.sec > maxNanoSec || m.sec == maxNanoSec && m.nano > maxNanoRest {
 		return 0, faultRange
 	}
-	return m.sec*1_000_000_000 + m.nano, faultNone
+	return m.sec*1_000_000_000 + m.nano, faultNone // the product alone may wrap around, and the sum wraps back
 }
+
+// 64 bits of nanoseconds reach from 1677-09-21T00:12:43.145224192 to 2262-04-11T23:47:16.854775807.
+const (
+	minNanoSec, minNanoRest = -9223372037, 145224192
+	maxNanoSec, maxNanoRest = 9223372036, 854775807
+)
 
 // lookup finds the offset of the zone at a wall clock. A wall clock that comes twice, when clocks are
 // put back, means its first coming (the offset before the change); one that never comes is a fault.

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -97,6 +98,11 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 	}
 	if s.Location != "" && !urlStable(strings.TrimRight(s.Location, "/")) {
 		return fail(&ConfigError{What: fmt.Sprintf("location %q has characters that locations cannot carry", s.Location), Do: "percent-encode them"})
+	}
+	if version, err := strconv.Atoi(p.props[table.PropertyFormatVersion]); err == nil {
+		if err := CheckSchema(s.Schema, version); err != nil {
+			return fail(err)
+		}
 	}
 	// Everything that the description can be wrong in is found here: after this the
 	// catalog's errors are the catalog's.
@@ -261,7 +267,7 @@ func (s TableSpec) CheckAgainst(t *table.Table) error {
 }
 
 // schemaDifferences compares columns by name, type and whether they are required.
-// Ids and documentation do not count, and a column that only the table has is no
+// Write-defaults count where asked has one. Ids and documentation do not count, and a column that only the table has is no
 // difference: rows that lack it get nulls, or are refused for it.
 func schemaDifferences(asked, actual *iceberg.Schema) (diff []Difference) {
 	for _, f := range asked.Fields() {
@@ -272,8 +278,30 @@ func schemaDifferences(asked, actual *iceberg.Schema) (diff []Difference) {
 		if want := columnType(f); want != have {
 			diff = append(diff, Difference{"column " + quoteColumn(f.Name), want, have})
 		}
+		g, _ := actual.FindFieldByName(f.Name)
+		if want := defaultText(f); want != "" && want != defaultText(g) {
+			diff = append(diff, Difference{"default of column " + quoteColumn(f.Name), want, defaultText(g)})
+		}
 	}
 	return diff
+}
+
+// defaultText is the write-default of f as JSON; "" for null.
+func defaultText(f iceberg.NestedField) string {
+	if f.WriteDefault == nil {
+		return ""
+	}
+	var says struct {
+		Default json.RawMessage `json:"write-default"`
+	}
+	text, err := json.Marshal(f) // so that Go types that mean the same are the same
+	if err == nil {
+		err = json.Unmarshal(text, &says)
+	}
+	if err != nil {
+		return fmt.Sprint(f.WriteDefault)
+	}
+	return string(says.Default)
 }
 
 // columnType writes a type without ids.

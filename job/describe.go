@@ -12,6 +12,7 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/slice"
 )
@@ -47,7 +48,10 @@ type Column struct {
 	Name     string `json:"name"`
 	Type     string `json:"type"`
 	Required bool   `json:"required"`
-	Doc      string `json:"doc,omitempty"`
+	// Default is what rows without the column take, Initial what older files read as; as texts, nil for null.
+	Default *string `json:"default,omitempty"`
+	Initial *string `json:"initial_default,omitempty"`
+	Doc     string  `json:"doc,omitempty"`
 }
 
 // Ref is a branch or a tag.
@@ -89,7 +93,10 @@ func Describe(ctx context.Context, t Target) (Description, error) {
 		d.Properties = iceberg.Properties{}
 	}
 	for _, f := range schema.Fields() {
-		d.Columns = append(d.Columns, Column{ID: f.ID, Name: f.Name, Type: f.Type.String(), Required: f.Required, Doc: f.Doc})
+		d.Columns = append(d.Columns, Column{
+			ID: f.ID, Name: f.Name, Type: f.Type.String(), Required: f.Required, Doc: f.Doc,
+			Default: defaultOf(f.Type, f.WriteDefault), Initial: defaultOf(f.Type, f.InitialDefault),
+		})
 	}
 	for name, ref := range meta.Refs() {
 		d.Refs = append(d.Refs, Ref{Name: name, Type: string(ref.SnapshotRefType), SnapshotID: ref.SnapshotID})
@@ -148,6 +155,18 @@ func liveFiles(ctx context.Context, tbl *table.Table, snap *table.Snapshot) iter
 			}
 		}
 	}
+}
+
+// defaultOf is the text of a default value; nil for null.
+func defaultOf(t iceberg.Type, v any) *string {
+	if v == nil {
+		return nil
+	}
+	text, err := arrowconv.FormatDefault(t, v)
+	if err != nil {
+		text = fmt.Sprint(v)
+	}
+	return &text
 }
 
 // measure counts what the snapshot's manifests list.

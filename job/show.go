@@ -64,8 +64,12 @@ func Show(ctx context.Context, t Target, q Query) (_ *Rows, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if tbl, err = catalog.Readable(tbl); err != nil {
+		return nil, err
+	}
 	schema := tbl.Schema()
-	if t.Snapshot != "" && snap != nil && snap.SchemaID != nil { // time travel shows the columns of its time
+	past := t.past(tbl)
+	if past && snap != nil && snap.SchemaID != nil { // time travel shows the columns of its time
 		if s, ok := tbl.Schemas()[*snap.SchemaID]; ok {
 			schema = s
 		}
@@ -94,8 +98,10 @@ func Show(ctx context.Context, t Target, q Query) (_ *Rows, err error) {
 		r.All = func(func(arrow.RecordBatch, error) bool) {}
 		return r, nil
 	}
-	options := []table.ScanOption{table.WithSnapshotID(snap.SnapshotID)}
-	options = append(options, table.WithSelectedFields(needed(schema, columns, filter)...))
+	options := []table.ScanOption{table.WithSelectedFields(needed(schema, columns, filter)...)}
+	if past {
+		options = append(options, table.WithSnapshotID(snap.SnapshotID))
+	}
 	if q.Limit > 0 {
 		// One file at a time: a look at a few rows is not to read a file per core.
 		options = append(options, table.WithMaxConcurrency(1))
@@ -104,6 +110,11 @@ func Show(ctx context.Context, t Target, q Query) (_ *Rows, err error) {
 		}
 	}
 	scan := tbl.Scan(options...)
+	if !past && t.Branch != "" { // which, unlike its snapshot, has the table's current columns
+		if scan, err = scan.UseRef(t.Branch); err != nil {
+			return nil, fmt.Errorf("table %s: %w", t.Table, err)
+		}
+	}
 	tasks, err := scan.PlanFiles(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.Table, catalog.Classify(err))

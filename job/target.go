@@ -76,3 +76,13 @@ func (t Target) snapshot(tbl *table.Table) (*table.Snapshot, error) {
 	}
 	return snap, nil
 }
+
+// past says whether t names a snapshot, by its id or a tag, rather than a branch, which goes on.
+func (t Target) past(tbl *table.Table) bool {
+	for name, ref := range tbl.Metadata().Refs() {
+		if name == t.Branch && ref.SnapshotRefType == table.TagRef {
+			return true
+		}
+	}
+	return t.Snapshot != ""
+}

@@ -84,11 +84,14 @@ func descriptionText(d job.Description, most int) string {
 
 	rows := [][]string{{"id", "column", "type", ""}}
 	for _, c := range d.Columns {
-		required := ""
+		var more []string
 		if c.Required {
-			required = "required"
+			more = append(more, "required")
 		}
-		rows = append(rows, []string{strconv.Itoa(c.ID), c.Name, c.Type, required})
+		if c.Default != nil {
+			more = append(more, "default "+oneLine(*c.Default))
+		}
+		rows = append(rows, []string{strconv.Itoa(c.ID), c.Name, c.Type, strings.Join(more, ", ")})
 	}
 	b.WriteString("\n" + aligned("", rows, 0))
 

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/digest"
 )
 
@@ -215,6 +216,9 @@ func footerValue(fs iceio.IO, path string, size int64, key string) (_ string, er
 
 // scan reads the unit's live rows, deletes applied, and sets each part's digest.
 func (u *unit) scan(ctx context.Context, tbl *table.Table, base *table.Snapshot) (total digest.Sum, err error) {
+	if tbl, err = catalog.Readable(tbl); err != nil {
+		return digest.Sum{}, err
+	}
 	var options []table.ScanOption
 	if current := tbl.Metadata().CurrentSnapshot(); current == nil || current.SnapshotID != base.SnapshotID {
 		options = append(options, table.WithSnapshotID(base.SnapshotID))

@@ -1,0 +1,121 @@
+package catalog
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+)
+
+// Readable returns t as iceberg-go's scanner can read it. Metadata spells the default values of dates and
+// times as texts, as the spec has it; the scanner of iceberg-go v0.7.0 panics over them and takes numbers.
+// A table without such defaults is returned as it is; the other is for reading only. Errors are about
+// defaults that metadata cannot hold, and wrap ErrConfig.
+func Readable(t *table.Table) (*table.Table, error) {
+	m := readMetadata{Metadata: t.Metadata(), schemas: map[int]*iceberg.Schema{}}
+	for _, s := range t.Metadata().Schemas() {
+		fields, changed, err := readableFields(s.Fields())
+		if err != nil {
+			return nil, fmt.Errorf("table %s: %w", FormatIdentifier(t.Identifier()), err)
+		}
+		if changed {
+			m.schemas[s.ID] = iceberg.NewSchemaWithIdentifiers(s.ID, s.IdentifierFieldIDs, fields...)
+		}
+	}
+	if len(m.schemas) == 0 {
+		return t, nil
+	}
+	return table.New(t.Identifier(), m, t.MetadataLocation(), t.FS, nil), nil
+}
+
+// readMetadata is metadata with other schemas.
+type readMetadata struct {
+	table.Metadata
+	schemas map[int]*iceberg.Schema // by id, those that differ
+}
+
+func (m readMetadata) readable(s *iceberg.Schema) *iceberg.Schema {
+	if r, ok := m.schemas[s.ID]; ok {
+		return r
+	}
+	return s
+}
+
+func (m readMetadata) CurrentSchema() *iceberg.Schema {
+	return m.readable(m.Metadata.CurrentSchema())
+}
+
+func (m readMetadata) Schemas() []*iceberg.Schema {
+	all := m.Metadata.Schemas()
+	out := make([]*iceberg.Schema, len(all))
+	for i, s := range all {
+		out[i] = m.readable(s)
+	}
+	return out
+}
+
+func readableFields(fields []iceberg.NestedField) (out []iceberg.NestedField, changed bool, err error) {
+	out = make([]iceberg.NestedField, len(fields))
+	for i, f := range fields {
+		initial, err := readableDefault(f)
+		if err != nil {
+			return nil, false, err
+		}
+		if initial != nil {
+			f.InitialDefault, changed = initial, true
+		}
+		t, below, err := readableType(f.Type)
+		if err != nil {
+			return nil, false, err
+		}
+		f.Type, changed = t, changed || below
+		out[i] = f
+	}
+	return out, changed, nil
+}
+
+func readableType(t iceberg.Type) (_ iceberg.Type, changed bool, err error) {
+	switch t := t.(type) {
+	case *iceberg.StructType:
+		fields, changed, err := readableFields(t.FieldList)
+		return &iceberg.StructType{FieldList: fields}, changed, err
+	case *iceberg.ListType:
+		of := *t
+		of.Element, changed, err = readableType(t.Element)
+		return &of, changed, err
+	case *iceberg.MapType:
+		of := *t
+		var key, value bool
+		if of.KeyType, key, err = readableType(t.KeyType); err != nil {
+			return nil, false, err
+		}
+		of.ValueType, value, err = readableType(t.ValueType)
+		return &of, key || value, err
+	}
+	return t, false, nil
+}
+
+// readableDefault is f's initial default as the scanner takes it; nil where it takes it as it is.
+func readableDefault(f iceberg.NestedField) (any, error) {
+	switch v := f.InitialDefault.(type) {
+	case float64:
+		if _, long := f.Type.(iceberg.Int64Type); long && math.Abs(v) > 1<<53 {
+			return nil, &ConfigError{
+				What: fmt.Sprintf("column %q: its initial default of about %.0f is beyond what JSON readers hold exactly", f.Name, v),
+				Do:   "read the table with another engine",
+			}
+		}
+	case string:
+		switch f.Type.(type) {
+		case iceberg.DateType, iceberg.TimeType, iceberg.TimestampType, iceberg.TimestampTzType,
+			iceberg.TimestampNsType, iceberg.TimestampTzNsType:
+			lit, err := iceberg.StringLiteral(v).To(f.Type)
+			if err != nil {
+				return nil, &ConfigError{What: fmt.Sprintf("column %q: initial default %q is no %s", f.Name, v, f.Type), Err: err}
+			}
+			return lit.Any(), nil
+		}
+	}
+	return nil, nil
+}
