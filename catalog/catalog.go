@@ -89,11 +89,14 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := o.open(ctx, r.name, r.props, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("open catalog %s: %w", r.name, readError(err))
+	if err := r.check(cfg.Warn); err != nil {
+		return nil, err
 	}
-	c.Name, c.Type, c.Origin = r.name, o.name, r.origin
+	c, err := o.open(ctx, r.name.value, r.props, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog %s: %w", r.name.value, readError(err))
+	}
+	c.Name, c.Type, c.Origin = r.name.value, o.name, r.origin
 	return c, nil
 }
 
@@ -110,7 +113,7 @@ func openerFor(r resolved) (opener, error) {
 	}
 	what := fmt.Sprintf("catalog type %q is not one of %s", typ, strings.Join(Types(), ", "))
 	if typ == "" {
-		what = fmt.Sprintf("cannot tell the catalog's type from uri %q", r.props["uri"])
+		what = fmt.Sprintf("cannot tell the catalog's type from uri %q", RedactURI(r.props["uri"]))
 	}
 	return opener{}, &ConfigError{Where: r.origin, What: what, Do: "set type to " + strings.Join(Types(), " or ")}
 }

@@ -1,9 +1,8 @@
 package catalog
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,17 +10,26 @@ import (
 	"strings"
 
 	"github.com/apache/iceberg-go"
-	"github.com/goccy/go-yaml"
+
+	"github.com/icewright/icewright/nearest"
 )
 
-// Config says which catalog to open. The zero value is the built-in default.
+// Config says which catalog to open. The zero value is the catalog that the user's
+// configuration calls the default one, or else SQLite in ./lake.
 //
-// A Name is looked up in the configuration files of Dir and then of Home; URI,
-// Warehouse and Props are laid over what they say. Without a Name, a URI (or a
-// "uri" or "type" in Props) describes the catalog in place. Without either, or
-// when the name is "default" and no file has it, it is SQLite in Dir/lake.
+// A Name is looked up in the configuration files; the first file that has it says all
+// of it, and a second one with the same name adds nothing, since a token of one server
+// is none of another's. Over that go PyIceberg's variables for the catalog, property by
+// property, and over those URI, Warehouse and Props. The files are, in this order,
+//
+//	$GOICEBERG_HOME/.iceberg-go.yaml, $PYICEBERG_HOME/.pyiceberg.yaml
+//	.iceberg-go.yaml, .pyiceberg.yaml in Dir, and then in Home
+//
+// Without a Name it is PYICEBERG_DEFAULT_CATALOG's, or the first file's default-catalog,
+// or "default". A URI (or a "uri" or "type" in Props) without a Name describes the
+// catalog in place, and nothing is looked up.
 type Config struct {
-	// Name is the catalog's name. The default is "default".
+	// Name is the catalog's name. The default is the configuration's choice.
 	Name string
 	// URI is where the catalog is: http(s)://… for REST, sqlite:///path (relative
 	// to Dir) or sqlite:////path (absolute) for SQLite.
@@ -39,12 +47,18 @@ type Config struct {
 	Dir string
 	// Home is the directory of the user's own configuration. The default is $HOME.
 	Home string
-	// Getenv reads the environment. The default is os.Getenv.
-	Getenv func(string) string
+	// Environ is the environment as KEY=value. The default is os.Environ().
+	Environ []string
+	// Origins says, for Explain, where the fields above come from: "catalog" for Name, and
+	// the names of properties for the others. The default is the flag's name.
+	Origins map[string]string
+	// Warn hears what is odd about the configuration though it can be used. May be nil.
+	Warn func(string)
 }
 
-// DefaultName is the name of the catalog that is opened when none is given. It is
-// written to SQLite, and it is what PyIceberg calls its own default.
+// DefaultName is the name of the catalog that is opened when neither the caller nor the
+// configuration names one. It is written to SQLite, and it is what PyIceberg calls its
+// own default.
 const DefaultName = "default"
 
 // ConfigError tells what is wrong in a configuration, where, and what to do. It is
@@ -77,22 +91,11 @@ func (e *ConfigError) Unwrap() []error {
 	return []error{ErrConfig, e.Err}
 }
 
-// configReader reads one kind of configuration file. A file that is not there
-// gives nil and no error.
-type configReader struct {
-	file string // its name, in the working directory or at home
-	read func(path string) (map[string]iceberg.Properties, error)
-}
-
-// configReaders are tried in order, in each directory.
-var configReaders = []configReader{
-	{".iceberg-go.yaml", readIcebergGo},
-}
-
 type resolved struct {
-	name   string
-	origin string
+	name   setting
+	origin string // of the catalog as a whole, for people
 	props  iceberg.Properties
+	from   map[string]string // where each of props was said
 }
 
 func (c Config) dir() (string, error) {
@@ -103,139 +106,161 @@ func (c Config) dir() (string, error) {
 	return dir, nil
 }
 
-func (c Config) getenv(k string) string {
-	if c.Getenv != nil {
-		return c.Getenv(k)
+func (c Config) environ() []string {
+	if c.Environ != nil {
+		return c.Environ
 	}
-	return os.Getenv(k)
+	return os.Environ()
 }
 
-// resolve merges the files' and the caller's properties.
-func (c Config) resolve() (resolved, error) {
-	given := iceberg.Properties{}
-	maps.Copy(given, c.Props)
+func (c Config) getenv(k string) string {
+	if c.Environ == nil {
+		return os.Getenv(k)
+	}
+	for _, kv := range slices.Backward(c.Environ) {
+		if v, ok := strings.CutPrefix(kv, k+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+const (
+	commandLine = "the command line"
+	builtIn     = "the built-in default"
+)
+
+// given are the properties that the caller sets, and so the strongest.
+func (c Config) given() settings {
+	s := settings{}
+	set := func(key, value, flag string) { s[key] = setting{value, cmp.Or(c.Origins[key], flag)} }
+	for k, v := range c.Props {
+		set(k, v, "--catalog-prop")
+	}
 	if c.URI != "" {
-		given["uri"] = c.URI
+		set("uri", c.URI, "--catalog-uri")
 	}
 	if c.Warehouse != "" {
-		given["warehouse"] = c.Warehouse
+		set("warehouse", c.Warehouse, "--warehouse")
 	}
+	return s
+}
 
-	r := resolved{name: c.Name, origin: "the command line", props: given}
-	if r.name == "" {
-		r.name = DefaultName
-	}
-	// A catalog that is described in place and has no name is nobody's business.
-	if c.Name == "" && (given["uri"] != "" || given["type"] != "") {
-		return r, nil
-	}
-	if c.Name == "" {
-		return c.builtIn(r), nil
-	}
-
+// files reads the configuration files that there are, the strongest first, and returns
+// the paths of all that there could be.
+func (c Config) files() (files []*configFile, looked []string, err error) {
 	dir, err := c.dir()
 	if err != nil {
-		return r, err
+		return nil, nil, err
 	}
-	home := c.Home
-	if home == "" {
-		home = c.getenv("HOME")
+	read := func(dir string, k fileKind) error {
+		path := filepath.Join(dir, k.file)
+		if dir == "" || slices.Contains(looked, path) {
+			return nil
+		}
+		looked = append(looked, path)
+		f, err := k.read(path)
+		if f != nil {
+			files = append(files, f)
+		}
+		return err
 	}
-	var known, seen []string
-	for _, d := range []string{dir, home} {
-		if d == "" {
-			continue
+	for _, k := range fileKinds {
+		if err := read(c.getenv(k.home), k); err != nil {
+			return nil, nil, err
 		}
-		for _, rd := range configReaders {
-			path := filepath.Join(d, rd.file)
-			if slices.Contains(seen, path) {
-				continue
+	}
+	for _, d := range []string{dir, cmp.Or(c.Home, c.getenv("HOME"))} {
+		for _, k := range fileKinds {
+			if err := read(d, k); err != nil {
+				return nil, nil, err
 			}
-			seen = append(seen, path)
-			catalogs, err := rd.read(path)
-			if err != nil {
-				return r, err
-			}
-			if p, ok := catalogs[c.Name]; ok {
-				props := maps.Clone(p)
-				maps.Copy(props, given)
-				return resolved{name: c.Name, origin: path, props: props}, nil
-			}
-			known = append(known, slices.Sorted(maps.Keys(catalogs))...)
 		}
+	}
+	return files, looked, nil
+}
+
+// resolve tells which catalog is meant, and merges what files, variables and caller say
+// about it.
+func (c Config) resolve() (resolved, error) {
+	given := c.given()
+	inPlace := given["uri"].value != "" || given["type"].value != ""
+	if c.Name == "" && inPlace { // nobody's business
+		return merge(setting{DefaultName, builtIn}, commandLine, given), nil
+	}
+	files, looked, err := c.files()
+	if err != nil {
+		return resolved{}, err
+	}
+	env := readEnvironment(c.environ())
+
+	name := setting{c.Name, cmp.Or(c.Origins["catalog"], "--catalog")}
+	if name.value == "" {
+		name = env.defaultCatalog
+	}
+	for _, f := range files {
+		if name.value == "" {
+			name = f.defaultCatalog
+		}
+	}
+	if name.value == "" {
+		name = setting{DefaultName, builtIn}
+	}
+
+	said, varied := settings(nil), settings(nil)
+	origin := ""
+	for _, f := range files {
+		if s, ok := f.find(name.value); ok {
+			said, origin = s, f.path
+			break
+		}
+	}
+	if s, ok := env.find(name.value); ok {
+		varied, origin = s, cmp.Or(origin, "the environment")
 	}
 	switch {
-	case given["uri"] != "" || given["type"] != "":
-		return r, nil
-	case c.Name == DefaultName:
-		return c.builtIn(r), nil
+	case origin != "":
+		return merge(name, origin, said, varied, given), nil
+	case inPlace:
+		return merge(name, commandLine, given), nil
+	case name.value == DefaultName:
+		return merge(name, builtIn, given, settings{"type": {"sql", builtIn}}), nil
 	}
 	e := &ConfigError{
-		What: fmt.Sprintf("no catalog %q in %s", c.Name, strings.Join(seen, " or ")),
+		What: fmt.Sprintf("no catalog %q in %s", name.value, strings.Join(looked, " or ")),
 		Do:   "add it there, or say --catalog-uri",
 	}
-	if len(known) > 0 {
-		slices.Sort(known)
-		e.Do = "known are " + strings.Join(slices.Compact(known), ", ") + "; or say --catalog-uri"
+	if c.Name == "" {
+		e.Where = name.origin
 	}
-	return r, e
-}
-
-func (c Config) builtIn(r resolved) resolved {
-	r.origin = "the built-in default"
-	r.props["type"] = "sql"
-	return r
-}
-
-// readIcebergGo reads the file that iceberg-go's own command line uses. Its
-// library reads it too, but keeps four properties of each catalog and takes a
-// malformed file for an empty one.
-func readIcebergGo(path string) (map[string]iceberg.Properties, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	var known []string
+	for _, f := range files {
+		known = append(known, f.names()...)
 	}
-	if err != nil {
-		return nil, &ConfigError{What: "cannot read the configuration", Err: err}
-	}
-	var file struct {
-		DefaultCatalog string                    `yaml:"default-catalog"`
-		Catalog        map[string]map[string]any `yaml:"catalog"`
-		MaxWorkers     int                       `yaml:"max-workers"`
-	}
-	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
-		return nil, &ConfigError{
-			Where: path,
-			What:  strings.TrimSpace(yaml.FormatError(err, false, true)),
-			Do:    "its form is `catalog:`, then a name, then properties such as `uri: …`",
+	known = append(known, slices.Collect(maps.Keys(env.catalogs))...)
+	if slices.Sort(known); len(known) > 0 {
+		known = slices.Compact(known)
+		e.Do = "known are " + strings.Join(known, ", ") + "; or say --catalog-uri"
+		if near := nearest.Name(name.value, known); near != "" {
+			e.Do = "did you mean " + near + "? Known are " + strings.Join(known, ", ")
 		}
 	}
-	out := make(map[string]iceberg.Properties, len(file.Catalog))
-	for name, entry := range file.Catalog {
-		props := iceberg.Properties{}
-		if err := flatten(props, "", entry); err != nil {
-			return nil, &ConfigError{Where: path, What: fmt.Sprintf("catalog %q: %v", name, err), Do: "write it as text"}
-		}
-		out[name] = props
-	}
-	return out, nil
+	return resolved{}, e
 }
 
-// flatten turns nested keys into dotted ones, so that `rest: {signing-region: x}`
-// and `rest.signing-region: x` are the same property.
-func flatten(into iceberg.Properties, prefix string, m map[string]any) error {
-	for k, v := range m {
-		switch v := v.(type) {
-		case nil:
-		case map[string]any:
-			if err := flatten(into, prefix+k+".", v); err != nil {
-				return err
+// merge lays settings over one another, the strongest last. An empty one takes away
+// what is below it.
+func merge(name setting, origin string, layers ...settings) resolved {
+	r := resolved{name: name, origin: origin, props: iceberg.Properties{}, from: map[string]string{}}
+	for _, l := range layers {
+		for k, s := range l {
+			if s.value == "" {
+				delete(r.props, k)
+				delete(r.from, k)
+				continue
 			}
-		case string, bool, int, int64, uint64, float64:
-			into[prefix+k] = fmt.Sprint(v)
-		default:
-			return fmt.Errorf("property %s has a value of no simple kind", prefix+k)
+			r.props[k], r.from[k] = s.value, s.origin
 		}
 	}
-	return nil
+	return r
 }

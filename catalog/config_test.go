@@ -43,9 +43,8 @@ catalog:
   far: {type: sqlite, uri: "sqlite:///far.db"}
   near: {type: rest, uri: "http://nowhere"}
 `)
-	env := map[string]string{"HOME": home}
 	cfg := func(name string) catalog.Config {
-		return catalog.Config{Name: name, Dir: dir, Getenv: func(k string) string { return env[k] }}
+		return catalog.Config{Name: name, Dir: dir, Environ: []string{"HOME=" + home}}
 	}
 
 	c := open(t, cfg("near"))
@@ -92,12 +91,34 @@ func TestMalformedConfigurationNamesTheLine(t *testing.T) {
 		"catalog:\n  a: nonsense\n":                "[2:",
 		"catalog:\n  a:\n    uri: [1, 2]\n":        "property uri",
 		"max-workers: many\ncatalog: {}\n":         "[1:",
+		"catalog: &a\n  a: *a\n":                   "too many",
+		"catalog: &a\n  <<: *a\n":                  "too many",
+		"catalog:\n  a: {uri: *nobody}\n":          "[2:",
 	} {
 		dir := t.TempDir()
 		writeFile(t, filepath.Join(dir, ".iceberg-go.yaml"), text)
 		_, err := catalog.Open(t.Context(), catalog.Config{Name: "a", Dir: dir, Home: dir})
 		if !errors.Is(err, catalog.ErrConfig) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), ".iceberg-go.yaml") {
 			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// An error shows the lines around it, and no secret that is in them.
+func TestBrokenFilesKeepTheirSecrets(t *testing.T) {
+	for _, text := range []string{
+		"catalog:\n  a:\n    token: hush\n    uri: x\n    uri: y\n    \"s3.secret-access-key\": 'hush'\n",
+		"catalog:\n  a: {credential: me:hush, uri: x, uri: y}\n",
+		"catalog:\n  a:\n    uri: mysql://me:hush@h/db\n    uri: y\n",
+		"catalog:\n  a:\n    token: hush\n   uri: x\n",
+		"catalog:\n  a:\n    token: [hush, hush]\n",
+		"catalog:\n  a:\n    auth:\n      basic:\n        password: hush\n     uri: [x\n",
+	} {
+		dir := t.TempDir()
+		writeFile(t, filepath.Join(dir, ".pyiceberg.yaml"), text)
+		_, err := catalog.Open(t.Context(), catalog.Config{Name: "a", Dir: dir, Home: dir})
+		if !errors.Is(err, catalog.ErrConfig) || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "^") {
+			t.Errorf("%s:\n%v", text, err)
 		}
 	}
 }

@@ -40,7 +40,7 @@ const (
 func openREST(ctx context.Context, name string, props iceberg.Properties, _ Config) (*Catalog, error) {
 	uri, err := url.Parse(props["uri"])
 	if err != nil || uri.Host == "" || uri.Scheme != "http" && uri.Scheme != "https" {
-		return nil, &ConfigError{What: fmt.Sprintf("uri %q is not that of a REST catalog", props["uri"]), Do: "write https://host/path, without v1", Err: err}
+		return nil, &ConfigError{What: fmt.Sprintf("uri %q is not that of a REST catalog", RedactURI(props["uri"])), Do: "write https://host/path, without v1"}
 	}
 	lib := libraryProps(props)
 	transport, err := newRESTTransport(lib)
@@ -90,7 +90,7 @@ func restOptions(props iceberg.Properties, transport *restTransport) ([]rest.Opt
 		}
 		u, err := url.Parse(v)
 		if err != nil || u.Scheme == "" || u.Host == "" {
-			return nil, &ConfigError{What: fmt.Sprintf("%s %q is not a URI", key, v), Do: "write https://host/path", Err: err}
+			return nil, &ConfigError{What: fmt.Sprintf("%s %q is not a URI", key, RedactURI(v)), Do: "write https://host/path"}
 		}
 		opts = append(opts, rest.WithAuthURI(u))
 		break // the first is the portable name
@@ -138,6 +138,8 @@ type restTransport struct {
 	// tokenStatus is the HTTP status of the last request for a token; 0 without an
 	// answer.
 	tokenStatus atomic.Int32
+	// secrets must be in no error, also where the server repeats what it was sent.
+	secrets []string
 }
 
 // httpError adds the statuses that the server answered with to an error of
@@ -145,10 +147,11 @@ type restTransport struct {
 type httpError struct {
 	err           error
 	status, token int
+	secrets       []string
 }
 
 func (e *httpError) Error() string {
-	msg := e.err.Error()
+	msg := scrub(e.err.Error(), e.secrets)
 	if errors.Is(e.err, rest.ErrOAuthError) && e.token != 0 {
 		return fmt.Sprintf("%s (the token endpoint answered %d %s)", strings.TrimRight(msg, ": "), e.token, http.StatusText(e.token))
 	}
@@ -174,7 +177,7 @@ type statusKey struct{}
 func (t *restTransport) observe(ctx context.Context, call func(context.Context) error) error {
 	var status atomic.Int32
 	if err := call(context.WithValue(ctx, statusKey{}, &status)); err != nil {
-		return &httpError{err, int(status.Load()), int(t.tokenStatus.Load())}
+		return &httpError{err, int(status.Load()), int(t.tokenStatus.Load()), t.secrets}
 	}
 	return nil
 }
@@ -220,7 +223,7 @@ func newRESTTransport(props iceberg.Properties) (*restTransport, error) {
 	if skipVerify {
 		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the user asked for it
 	}
-	return &restTransport{Transport: t, total: restTotalFactor * answer}, nil
+	return &restTransport{Transport: t, total: restTotalFactor * answer, secrets: secretsOf(props)}, nil
 }
 
 // RoundTrip sends the request and gives up when the whole of it takes too long.

@@ -357,3 +357,41 @@ func TestRESTLostRaceLoadsTheOthers(t *testing.T) {
 		t.Errorf("namespaces made: %q", made)
 	}
 }
+
+// A server that repeats what it was sent, and an address with a password in it: no
+// error tells.
+func TestRESTErrorsKeepSecrets(t *testing.T) {
+	s := newRESTServer(t)
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, `{"error":{"message":"no: %s %s","type":"ForbiddenException","code":403}}`, r.Header.Get("Authorization"), r.Header.Get("X-Api-Key"))
+	})
+	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"token": "hush-token", "header.X-Api-Key": "hush-key"}})
+	err := load(t.Context(), c)
+	if err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "Bearer "+catalog.Redacted) {
+		t.Errorf("load: %v", err)
+	}
+	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprintf(w, `{"error":"invalid_client","error_description":"who is %s?"}`, r.Form.Get("client_secret"))
+	}))
+	defer echo.Close()
+	withPassword := func(scheme string) string {
+		return scheme + "://me:hush-word@" + strings.TrimPrefix(echo.URL, "http://")
+	}
+	for name, cfg := range map[string]catalog.Config{
+		"credential":         {URI: echo.URL, Props: iceberg.Properties{"credential": "me:hush-secret"}},
+		"uri":                {URI: withPassword("http")},
+		"uri of no kind":     {URI: withPassword("ftp")},
+		"uri of a bad kind":  {URI: "http://me:hush@:x:y", Props: iceberg.Properties{"type": "rest"}},
+		"authorization":      {URI: echo.URL, Props: iceberg.Properties{"credential": "me:hush-secret", "oauth2-server-uri": withPassword("http")}},
+		"authorization, bad": {URI: echo.URL, Props: iceberg.Properties{"oauth2-server-uri": "//me:hush@h"}},
+	} {
+		_, err := catalog.Open(t.Context(), cfg)
+		if err == nil || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -154,38 +153,6 @@ func (p *properties) Set(text string) error {
 
 func (p *properties) String() string { return "" } // values may be secrets
 func (p *properties) Type() string   { return "KEY=VALUE" }
-
-// envName is the environment variable that stands in for a flag.
-func envName(flag string) string {
-	return "ICEWRIGHT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// fromEnvironment sets the flags that the command line leaves open from ICEWRIGHT_*. A flag that
-// may be repeated takes a list: one value a line, or, on a single line, with commas between.
-func fromEnvironment(cmd *cobra.Command) error {
-	var problem error
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		value := os.Getenv(envName(f.Name))
-		if f.Changed || value == "" || problem != nil || f.Name == "help" {
-			return
-		}
-		values := []string{value}
-		if t := f.Value.Type(); t == "stringArray" || t == "KEY=VALUE" {
-			sep := ","
-			if strings.Contains(value, "\n") {
-				sep = "\n"
-			}
-			values = strings.Split(strings.Trim(value, "\n"), sep)
-		}
-		for _, v := range values {
-			if err := cmd.Flags().Set(f.Name, v); err != nil {
-				problem = &job.Error{Class: job.ErrUsage, Text: fmt.Sprintf("%s: %v", envName(f.Name), plain(err))}
-				return
-			}
-		}
-	})
-	return problem
-}
 
 // plain takes pflag's wrapping off an error of a flag's value.
 func plain(err error) error {

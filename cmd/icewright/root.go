@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 
@@ -45,10 +46,19 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := fromEnvironment(cmd); err != nil {
+			set, err := fromEnvironment(cmd)
+			if err != nil {
 				return err
 			}
-			return a.prepare(cmd)
+			if err := a.prepare(cmd); err != nil {
+				return err
+			}
+			for _, warning := range misspelt(cmd.Root(), os.Environ()) {
+				a.log.Warn(warning)
+			}
+			a.global.catalog.Origins = a.origins(set)
+			a.global.catalog.Warn = func(text string) { a.log.Warn(text) }
+			return nil
 		},
 	}
 	root.CompletionOptions.DisableDescriptions = false
@@ -62,7 +72,7 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 
 	root.PersistentFlags().SortFlags = false
 	f := under(root.PersistentFlags(), headCatalog)
-	f.text(&a.global.catalog.Name, "catalog", "", "catalog's `NAME` in .iceberg-go.yaml (working directory, then home)")
+	f.text(&a.global.catalog.Name, "catalog", "", "catalog's `NAME` in .iceberg-go.yaml or .pyiceberg.yaml, here or at home")
 	f.text(&a.global.catalog.URI, "catalog-uri", "", "catalog's `URI`: https://… (REST) or sqlite:///path")
 	f.text(&a.global.catalog.Warehouse, "warehouse", "", "`LOCATION` of new tables, or the REST server's name for a warehouse")
 	f.props(&a.global.catalog.Props, "catalog-prop", "property of the catalog or its storage, such as s3.endpoint=… (repeatable)")

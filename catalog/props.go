@@ -1,0 +1,165 @@
+package catalog
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/icewright/icewright/nearest"
+)
+
+// Property is a property of a catalog's configuration that this package heeds.
+type Property struct {
+	// Name is the property's, in the spelling of PyIceberg or, where it has none, of
+	// Java or iceberg-go. A name that ends in a dot stands for all that begin so.
+	Name string
+	// Meaning is what it does, for docs/catalogs.md.
+	Meaning string
+	// Default is what holds without it.
+	Default string
+}
+
+// renamed are properties that mean the same as another one.
+var renamed = map[string]string{
+	"aws-profile":            "client.profile-name", // iceberg-go's file
+	"rest.authorization-url": "oauth2-server-uri",   // iceberg-go
+	"s3.client.region":       "client.region",
+}
+
+// otherwise are properties of other clients that mean nothing here, and are no slips.
+var otherwise = []string{
+	"py-io-impl", "io-impl", "downcast-ns-timestamp-to-us-on-write", "output", "max-workers", "echo", "pool_pre_ping", "pool-pre-ping",
+	"init_catalog_tables", "init-catalog-tables", "s3.resolve-region", "s3.retry-strategy-impl", "s3.signer.uri", "s3.signer.endpoint",
+	"rest.sigv4.max-retries", "rest-metrics-reporting-enabled", "view-endpoints-supported", "snapshot-loading-mode",
+	"namespace-separator", "metrics-reporter-impl", "clients", "cache-enabled", "scan-planning-mode", "rest-page-size",
+}
+
+// unsupported are properties that cannot be heeded and cannot be passed over, with
+// what to do instead. A value of "" or "false" asks for nothing.
+var unsupported = []struct{ key, do string }{
+	{"py-catalog-impl", "set type to the kind of server that it talks to"},
+	{"catalog-impl", "set type to the kind of server that it talks to"},
+	{"s3.signer", "let the catalog vend credentials instead of signing requests"},
+	{"s3.remote-signing-enabled", "let the catalog vend credentials instead of signing requests"},
+	{"s3.server-side-encryption", "set the bucket's default encryption instead"},
+	{"s3.sse-kms-key-id", "set the bucket's default encryption instead"},
+	{"s3.sse.type", "set the bucket's default encryption instead"},
+	{"s3.sse.key", "set the bucket's default encryption instead"},
+}
+
+// elsewhere are the beginnings of properties for storage that this program cannot use.
+// A configuration that many programs share may have them and still be good, so that
+// they are noted; a table that lies there cannot be opened, and says so.
+var elsewhere = map[string]string{
+	"adls.": "Azure storage", "gcs.": "Google Cloud Storage", "hdfs.": "HDFS", "hf.": "Hugging Face", "oss.": "Alibaba OSS",
+}
+
+// checked are the beginnings of the properties whose names are looked at for slips: all
+// that this package reads there is known.
+var checked = []string{"s3.", "client.", "rest.", "ssl.", "auth.", "oauth2"}
+
+// check turns r's properties into ours. It warns of what is not heeded, and refuses
+// what cannot be.
+func (r *resolved) check(warn func(string)) error {
+	if warn == nil {
+		warn = func(string) {}
+	}
+	for _, u := range unsupported {
+		if v := r.props[u.key]; v != "" && !strings.EqualFold(v, "false") {
+			return &ConfigError{Where: r.from[u.key], What: u.key + " is not supported", Do: u.do}
+		}
+	}
+	for old, name := range renamed {
+		if v, ok := r.props[old]; ok {
+			if r.props[name] == "" {
+				r.props[name], r.from[name] = v, r.from[old]
+			}
+			delete(r.props, old)
+			delete(r.from, old)
+		}
+	}
+	known := knownNames()
+	told := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(r.props)) {
+		for prefix, what := range elsewhere {
+			if strings.HasPrefix(key, prefix) && !told[prefix] {
+				told[prefix] = true
+				warn(fmt.Sprintf("%s: %s* is not used: files are stored in S3 or on a local disk, not in %s", r.from[key], prefix, what))
+			}
+		}
+		if isKnown(key, known) || !slices.ContainsFunc(checked, func(p string) bool { return strings.HasPrefix(key, p) }) {
+			continue
+		}
+		if near := nearest.Name(key, known); near != "" {
+			warn(fmt.Sprintf("%s: property %s is not known; did you mean %s?", r.from[key], key, near))
+		}
+	}
+	return nil
+}
+
+func knownNames() []string {
+	var names []string
+	for _, list := range [][]Property{CommonProperties, RESTProperties, S3Properties} {
+		for _, p := range list {
+			names = append(names, p.Name)
+		}
+	}
+	for _, u := range unsupported {
+		names = append(names, u.key)
+	}
+	return append(names, otherwise...)
+}
+
+func isKnown(key string, known []string) bool {
+	return slices.ContainsFunc(known, func(k string) bool {
+		return key == k || strings.HasSuffix(k, ".") && strings.HasPrefix(key, k)
+	})
+}
+
+// CommonProperties are those of every catalog.
+var CommonProperties = []Property{
+	{"type", "what kind of catalog it is", "told from the uri"},
+	{"uri", "where the catalog is", "`lake/catalog.db`"},
+	{"warehouse", "where new tables go; for REST the server's name for a warehouse", "`lake/warehouse`; the server's"},
+}
+
+// S3Properties are those of storage in S3. For each of them but s3.endpoint and the
+// ways to address a bucket, client.… says the same for S3 and for the signing of REST
+// requests, and s3.… is stronger.
+var S3Properties = []Property{
+	{"s3.endpoint", "URL of the store", "`AWS_ENDPOINT_URL_S3`, `AWS_S3_ENDPOINT`, `AWS_ENDPOINT_URL`, then AWS"},
+	{"s3.region", "region of the bucket", "`AWS_REGION`, the profile's, then us-east-1"},
+	{"s3.access-key-id", "id of the key", "the usual AWS chain"},
+	{"s3.secret-access-key", "the key", "the usual AWS chain"},
+	{"s3.session-token", "token of temporary keys", "none"},
+	{"s3.profile-name", "profile of `~/.aws` to take keys and region from", "`AWS_PROFILE`"},
+	{"s3.role-arn", "role to assume", "none"},
+	{"s3.role-session-name", "name of the session of that role", "the SDK's"},
+	{"s3.anonymous", "`true` signs nothing, for public buckets", "`false`"},
+	{"s3.path-style-access", "`true` puts the bucket into the path, `false` into the host name", "`true` where an endpoint is given"},
+	{"s3.force-virtual-addressing", "the same, the other way round, in PyIceberg's words", ""},
+	{"s3.proxy-uri", "proxy of requests to S3", "`HTTPS_PROXY`"},
+	{"s3.connect-timeout", "how long a connection may take, in seconds", "`10`"},
+	{"s3.request-timeout", "how long the store may think before it answers, in seconds", "`60`"},
+}
+
+// RESTProperties are those of REST catalogs.
+var RESTProperties = []Property{
+	{"credential", "`ID:SECRET` or `SECRET` to get tokens with (OAuth2, client credentials)", "none"},
+	{"token", "bearer token", "none"},
+	{"oauth2-server-uri", "where tokens are got", "the catalog's `v1/oauth/tokens`"},
+	{"scope", "scope of tokens", "`catalog`"},
+	{"audience", "audience of tokens", "none"},
+	{"resource", "resource that tokens are for", "none"},
+	{"prefix", "part of the path between `v1/` and the rest", "the server's"},
+	{"header.", "`header.X-Team=loads` sends the header with every request", "none"},
+	{"rest.sigv4-enabled", "`true` signs requests as AWS does", "`false`"},
+	{"rest.signing-region", "region in the signature", "the AWS region"},
+	{"rest.signing-name", "service in the signature", "`execute-api`"},
+	{"rest.tls.skip-verify", "`true` takes any certificate", "`false`"},
+	{"rest.client.connection-timeout-ms", "how long a connection may take, in milliseconds", "`10000`"},
+	{"rest.client.socket-timeout-ms", "how long the server may think before it answers, in milliseconds", "`60000`"},
+}
+
+const tokenTypePrefix = "urn:ietf:params:oauth:token-type:"
