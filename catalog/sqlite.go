@@ -50,7 +50,7 @@ func openSQLite(ctx context.Context, name string, props iceberg.Properties, cfg 
 	}
 	inMemory := strings.Contains(query, "memdb") || strings.Contains(query, "mode=memory")
 	if _, err := os.Stat(file); cfg.Existing && !inMemory && errors.Is(err, fs.ErrNotExist) {
-		return nil, &ConfigError{What: "there is no catalog at " + file, Do: "load something first, or say which catalog with --catalog or --catalog-uri"}
+		return nil, &ConfigError{What: "there is no catalog at " + file, Err: fs.ErrNotExist, Do: "load something first, or say which catalog with --catalog or --catalog-uri"}
 	}
 	if !inMemory {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

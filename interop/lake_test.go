@@ -217,15 +217,21 @@ func (l *lake) files(t testing.TB, table string) []string {
 	t.Helper()
 	_, name, _ := strings.Cut(table, ".")
 	var out []string
-	keep := func(path string) {
+	for _, path := range l.everything(t) {
 		// A table's folder has its name, with an id behind it in Nessie.
 		if strings.HasSuffix(path, ".parquet") && (strings.Contains(path, "/"+name+"/") || strings.Contains(path, "/"+name+"_")) {
 			out = append(out, path)
 		}
 	}
+	return out
+}
+
+// everything lists what storage holds.
+func (l *lake) everything(t testing.TB) (out []string) {
+	t.Helper()
 	if l.s3 == nil {
 		if err := filepath.WalkDir(filepath.Join(l.dir, "lake"), func(path string, _ os.DirEntry, err error) error {
-			keep(path)
+			out = append(out, path)
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -239,7 +245,7 @@ func (l *lake) files(t testing.TB, table string) []string {
 			t.Fatal(err)
 		}
 		for _, o := range page.Contents {
-			keep("/" + aws.ToString(o.Key))
+			out = append(out, "/"+aws.ToString(o.Key))
 		}
 	}
 	return out

@@ -57,7 +57,7 @@ func Drop(ctx context.Context, t Target, o DropOptions) (Dropped, error) {
 		if errors.Is(err, iceberg.ErrNotImplemented) {
 			return Dropped{}, usage("", "this catalog cannot drop tables")
 		}
-		return Dropped{}, tableError(t.Table, err)
+		return Dropped{}, tableError(ctx, cat, t.Table, err)
 	}
 	return Dropped{Table: t.Table, Status: "dropped", Purged: o.Purge}, nil
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/nearest"
 )
 
 // Target is the table that a reading command is about, and the snapshot of it. At most one of
@@ -40,18 +43,55 @@ func (t Target) open(ctx context.Context) (*catalog.Catalog, *table.Table, error
 	}
 	tbl, err := cat.LoadTable(ctx, ident)
 	if err != nil {
+		err = tableError(ctx, cat, t.Table, err)
 		cat.Close()
-		return nil, nil, tableError(t.Table, err)
+		return nil, nil, err
 	}
 	return cat, tbl, nil
 }
 
-// tableError is the error of looking a table up by a name that the user gave.
-func tableError(name string, err error) error {
-	if err = catalog.Classify(err); errors.Is(err, catalog.ErrNotFound) {
-		return usage("check --catalog and --warehouse; a table is made by its first load", "there is no table %s", name)
+// tableError is the error of looking a table up by a name that the user gave. Where there is no
+// such table it asks cat for the one that was meant.
+func tableError(ctx context.Context, cat *catalog.Catalog, name string, err error) error {
+	if err = catalog.Classify(err); !errors.Is(err, catalog.ErrNotFound) {
+		return fmt.Errorf("table %s: %w", name, err)
 	}
-	return fmt.Errorf("table %s: %w", name, err)
+	hint := "check --catalog and --warehouse; a table is made by its first load"
+	if near := nearTable(ctx, cat, name); near != "" {
+		hint = "did you mean " + near + "? Otherwise " + hint
+	}
+	return usage(hint, "there is no table %s", name)
+}
+
+// nearTable is the table that name is most likely a slip of: one of the same namespace, or else one
+// in a namespace that is near too. "" where none is near, or the catalog does not tell.
+func nearTable(ctx context.Context, cat *catalog.Catalog, name string) string {
+	ident, err := catalog.ParseIdentifier(name)
+	if err != nil {
+		return ""
+	}
+	ns := ident[:len(ident)-1]
+	known := []string{strings.Join(ns, ".")}
+	if others, err := cat.ListNamespaces(ctx, nil); err == nil {
+		for _, o := range others {
+			known = append(known, strings.Join(o, "."))
+		}
+	}
+	if exact := slices.Contains(known[1:], known[0]); !exact {
+		near := nearest.Name(known[0], known[1:])
+		if near == "" {
+			return ""
+		}
+		ns = strings.Split(near, ".")
+	}
+	var tables []string
+	for id, err := range cat.ListTables(ctx, ns) {
+		if err != nil {
+			return ""
+		}
+		tables = append(tables, catalog.FormatIdentifier(id))
+	}
+	return nearest.Name(strings.Join(append(ns[:len(ns):len(ns)], ident[len(ident)-1]), "."), tables)
 }
 
 // snapshot is the snapshot that t asks for; nil where the table has none yet.

@@ -44,6 +44,7 @@ var exitCodes = []struct {
 	{catalog.ErrUnknownState, exitConflict}, // of a call that is safe to repeat; commits say publish.ErrUnknown
 	{catalog.ErrConfig, exitUsage},
 	{catalog.ErrNotFound, exitUsage},
+	{job.ErrUnwell, exitGuard}, // last: what made doctor say so has a code of its own, most of the time
 }
 
 // exitCode is what the process says about err. A signal outweighs what it made fail, but not an

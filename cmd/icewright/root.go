@@ -87,7 +87,7 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 	for group, commands := range map[string][]*cobra.Command{
 		"write": {a.loadCommand()},
 		"read":  {a.showCommand(), a.historyCommand(), a.tableCommand()},
-		"other": {a.versionCommand(), manCommand()},
+		"other": {a.doctorCommand(), a.versionCommand(), manCommand()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

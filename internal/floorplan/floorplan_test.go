@@ -29,6 +29,7 @@ var below = map[string][]string{
 	"writer/publish": {"catalog", "writer/digest", "writer/slice"},
 	"writer":         {"arrowconv", "catalog", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish"},
 	"job": {
+		"nearest",
 		"arrowconv", "catalog", "source",
 		"writer", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
