@@ -19,10 +19,11 @@ const module = "github.com/icewright/icewright"
 // not be imported, and a package that is not listed is not part of the house.
 var below = map[string][]string{
 	"nearest":        {},
-	"arrowconv":      {"nearest"},
+	"variant":        {},
+	"arrowconv":      {"nearest", "variant"},
 	"catalog":        {"nearest"},
 	"source":         {"arrowconv", "catalog"},
-	"writer/digest":  {},
+	"writer/digest":  {"variant"},
 	"writer/slice":   {"nearest", "writer/digest"},
 	"writer/stage":   {"arrowconv", "catalog", "writer/digest", "writer/slice"},
 	"writer/plan":    {"arrowconv", "catalog", "writer/digest", "writer/slice"},
@@ -34,7 +35,7 @@ var below = map[string][]string{
 		"writer", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
 	"cmd/icewright": {
-		"nearest", "arrowconv", "catalog", "source", "job",
+		"nearest", "variant", "arrowconv", "catalog", "source", "job",
 		"writer", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
 }
