@@ -155,7 +155,7 @@ func (t *target) byPosition(n int) []int {
 // oneValue reads text as one value of a column.
 func oneValue(typ iceberg.Type, dt arrow.DataType, text string, o Options) ([]byte, fault) {
 	parse, err := newTextParser(typ, o.TimeZone, '.')
-	if err != nil {
+	if err != nil || isVariant(typ) {
 		return nil, faultNested
 	}
 	b := array.NewBuilder(memory.NewGoAllocator(), dt) // nothing to release: the collector has it

@@ -67,6 +67,8 @@ type csvColumn struct {
 	careful  bool      // some null token would be read as a value
 	instants *instants // timestamps
 	buf      []byte    // the text of a quoted cell
+	json     *variantText
+	made     *variantColumn
 
 	// Of the conversion under way:
 	n      int
@@ -131,6 +133,8 @@ func (c *csvColumn) convert(x cells, n int, utf8 bool) (arrow.Array, []badCell) 
 		c.binaries(x)
 	case iceberg.FixedType:
 		c.fixed(x, t.Len())
+	case iceberg.VariantType:
+		return c.variants(x), c.bad
 	default: // unknown: every value is null
 		for r := range n {
 			if _, null := c.rare(x.at(r)); null {

@@ -8,6 +8,8 @@ import (
 	"iter"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/icewright/icewright/variant"
 )
 
 // maxOffset keeps the offsets of a chunk's texts and lists within int32.
@@ -129,6 +131,8 @@ type ndjsonParser struct {
 	to   *target
 	opts Options
 	root *jsonColumn
+
+	build variant.Builder
 }
 
 func newNDJSONParser(name string, to *target, o Options) *ndjsonParser {

@@ -30,8 +30,9 @@ const (
 	jsonFixed
 	jsonStruct
 	jsonList
-	jsonMap   // a list of entries; its one child is a struct of key and value
-	jsonNulls // a type that JSON has no values for: it can only be absent
+	jsonMap     // a list of entries; its one child is a struct of key and value
+	jsonVariant // children like those of a struct: metadata and value
+	jsonNulls   // a type that JSON has no values for: it can only be absent
 )
 
 // jsonColumn is a column of the target, or a nested field of one, while a chunk is being parsed.
@@ -141,6 +142,11 @@ func newJSONColumn(f iceberg.NestedField, path string, dt arrow.DataType, o Opti
 		}}
 		entry.index()
 		c.kids = []*jsonColumn{entry}
+	case iceberg.VariantType:
+		c.kind = jsonVariant
+		for range 2 {
+			c.kids = append(c.kids, &jsonColumn{kind: jsonBinary, dt: arrow.BinaryTypes.Binary, required: true, off: []int32{0}})
+		}
 	default:
 		c.kind = jsonNulls
 	}
@@ -221,7 +227,7 @@ func (c *jsonColumn) putBlank(null bool) {
 		c.off = append(c.off, int32(c.kids[0].n))
 	case c.off != nil:
 		c.off = append(c.off, int32(len(c.data)))
-	case c.kind == jsonStruct:
+	case c.kind == jsonStruct, c.kind == jsonVariant:
 		for _, kid := range c.kids {
 			kid.putBlank(!kid.required)
 		}
@@ -267,7 +273,7 @@ func (c *jsonColumn) truncate(n int) {
 		} else {
 			c.data = c.data[:c.off[n]]
 		}
-	case c.kind == jsonStruct:
+	case c.kind == jsonStruct, c.kind == jsonVariant:
 		for _, kid := range c.kids {
 			kid.truncate(n)
 		}

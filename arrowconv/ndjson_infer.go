@@ -282,7 +282,8 @@ func (t *shapeTyper) typ(s *jsonShape, path string) (iceberg.Type, error) {
 		for _, k := range seen {
 			kinds = append(kinds, fmt.Sprintf("%s in row %d", shapeNames[k], s.rows[k]))
 		}
-		return nil, inputErrorf("make them one kind, or name the column's type with --schema FILE and set the other rows aside with --rejects DIR",
+		return nil, inputErrorf("say variant for it in a schema file (--schema FILE, with --format-version 3), which holds any JSON; or make them one kind; "+
+			"or name the type of one kind there, and set the other rows aside with --rejects DIR",
 			"%s: column %s is %s: no type holds them all", t.input, quoteShort(path), strings.Join(kinds, " and "))
 	}
 	switch {

@@ -123,6 +123,8 @@ func (p *ndjsonParser) unknownKey(c *jsonColumn, key string) bool {
 func (p *ndjsonParser) value(c *jsonColumn) bool {
 	start := p.i
 	switch ch := p.b[start]; {
+	case c.kind == jsonVariant && ch != 'n':
+		return p.variantValue(c)
 	case ch == '"':
 		s, ok := p.str()
 		if !ok {

@@ -125,6 +125,8 @@ func (p *castPlanner) cast(from arrow.DataType, field iceberg.NestedField, dt ar
 		if entries := mapEntries(from); entries != nil {
 			c.convert, err = p.mapCast(c, entries, t)
 		}
+	case iceberg.VariantType:
+		c.convert = p.variantCast(c, from)
 	default:
 		c.convert = p.primitive(c, storageOf(from))
 	}

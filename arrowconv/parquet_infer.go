@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/extensions"
 	"github.com/apache/iceberg-go"
 )
 
@@ -94,6 +95,9 @@ func icebergType(t arrow.DataType, id *int) (iceberg.Type, error) {
 	case arrow.ExtensionType:
 		if t.ExtensionName() == "arrow.uuid" {
 			return iceberg.PrimitiveTypes.UUID, nil
+		}
+		if extensions.IsVariantExtensionName(t.ExtensionName()) {
+			return iceberg.VariantType{}, nil
 		}
 		return icebergType(t.StorageType(), id)
 	}

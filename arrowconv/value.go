@@ -37,6 +37,11 @@ const (
 	faultNested
 	faultInexact
 	faultMidnight
+	faultJSON
+	faultKeyTwice
+	faultDeep
+	faultLarge
+	faultCorrupt
 )
 
 // reasons are what a Reject says; an empty one adds nothing to "cannot read … as …".
@@ -62,6 +67,11 @@ var reasons = [...]string{
 	faultNested:   "text has no nested values",
 	faultInexact:  "the type has no value that is exactly it",
 	faultMidnight: "it is not a midnight",
+	faultJSON:     "it is not JSON",
+	faultKeyTwice: "a key comes twice in an object",
+	faultDeep:     "it is nested more than 128 deep",
+	faultLarge:    "it is too large: a variant has up to 16 MiB",
+	faultCorrupt:  "it is a corrupt variant",
 }
 
 func (f fault) String() string { return reasons[f] }
@@ -73,7 +83,7 @@ type textParser func(text []byte, b array.Builder) fault
 
 // newTextParser returns the parser of texts for t, any Iceberg primitive; docs/types.md has the
 // rules. zone is that of texts without one for timestamptz; point is the decimal mark, '.' or ','.
-// Nested types, variant and the geometries have no text form: an error that wraps ErrInput.
+// The text of a variant is JSON. Nested types and the geometries have no text form: an error that wraps ErrInput.
 func newTextParser(t iceberg.Type, zone *time.Location, point byte) (textParser, error) {
 	switch t := t.(type) {
 	case iceberg.BooleanType:
@@ -189,6 +199,8 @@ func newTextParser(t iceberg.Type, zone *time.Location, point byte) (textParser,
 			b.(*array.BinaryBuilder).Append(buf)
 			return faultNone
 		}, nil
+	case iceberg.VariantType:
+		return variantParser(), nil
 	case iceberg.UnknownType:
 		return func([]byte, array.Builder) fault { return faultSyntax }, nil
 	}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 )
@@ -34,6 +35,16 @@ func checkFields(fields []iceberg.NestedField, prefix string, version int) error
 				Do:   "say --format-version 3; readers that know only version 2 cannot read the table then",
 			}
 		}
+		switch f.Type.(type) {
+		case *iceberg.ListType, *iceberg.MapType:
+			// iceberg-go v0.7.0 can't read such a column back.
+			if hasVariant(f.Type) {
+				return &ConfigError{
+					What: fmt.Sprintf("column %s: icewright does not write variants inside lists and maps", name),
+					Do:   "make the whole column a variant, which holds arrays and objects itself",
+				}
+			}
+		}
 		if n, ok := f.Type.(iceberg.NestedType); ok {
 			if err := checkFields(n.Fields(), prefix+f.Name+".", version); err != nil {
 				return err
@@ -41,4 +52,14 @@ func checkFields(fields []iceberg.NestedField, prefix string, version int) error
 		}
 	}
 	return nil
+}
+
+func hasVariant(t iceberg.Type) bool {
+	switch t := t.(type) {
+	case iceberg.VariantType:
+		return true
+	case iceberg.NestedType:
+		return slices.ContainsFunc(t.Fields(), func(f iceberg.NestedField) bool { return hasVariant(f.Type) })
+	}
+	return false
 }

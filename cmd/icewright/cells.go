@@ -5,11 +5,12 @@ import (
 	"math"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/extensions"
+
+	"github.com/icewright/icewright/variant"
 )
 
 // cell appends the value at index i of a column; the caller has seen to nulls.
@@ -30,6 +31,7 @@ type column struct {
 //	timestamp, timestamptz    2024-01-15T06:15:00.5, 2024-01-15T06:15:00.5Z (always in UTC)
 //	uuid                      f79c3e09-677c-4bbd-a479-3f349cb785e7
 //	binary, fixed             hexadecimal
+//	variant                   JSON, see variant.AppendJSON
 //	struct, map, list         JSON objects and arrays; a map whose keys are no strings has them spelled as strings
 func columnOf(a arrow.Array) column {
 	bare := func(text cell) column { return column{a, text, text} }          // the same in JSON
@@ -74,6 +76,8 @@ func columnOf(a arrow.Array) column {
 			layout += "Z"
 		}
 		return quoted(func(dst []byte, i int) []byte { return a.Value(i).ToTime(t.Unit).UTC().AppendFormat(dst, layout) })
+	case *extensions.VariantArray:
+		return bare(variantCell(a))
 	case *array.Struct:
 		return bare(structCell(a))
 	case *array.Map:
@@ -174,32 +178,19 @@ func mapCell(a *array.Map) cell {
 	}
 }
 
-// appendString appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
-func appendString(dst []byte, s string) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := 0; i < len(s); {
-		c := s[i]
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c == '\n':
-			dst = append(dst, `\n`...)
-		case c == '\r':
-			dst = append(dst, `\r`...)
-		case c == '\t':
-			dst = append(dst, `\t`...)
-		case c < 0x20:
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-		case c < utf8.RuneSelf:
-			dst = append(dst, c)
-		default:
-			r, n := utf8.DecodeRuneInString(s[i:])
-			dst = utf8.AppendRune(dst, r) // RuneError is U+FFFD
-			i += n
-			continue
+// variantCell spells variants; one that is corrupt as a string that says so.
+func variantCell(a *extensions.VariantArray) cell {
+	return func(dst []byte, i int) []byte {
+		v, err := a.Value(i)
+		if err == nil {
+			var out []byte
+			if out, err = variant.AppendJSON(dst, v.Metadata().Bytes(), v.Bytes()); err == nil {
+				return out
+			}
 		}
-		i++
+		return appendString(dst, err.Error())
 	}
-	return append(dst, '"')
 }
+
+// appendString appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
+func appendString(dst []byte, s string) []byte { return variant.AppendString(dst, s) }

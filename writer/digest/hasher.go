@@ -10,8 +10,11 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/extensions"
 	"github.com/apache/iceberg-go"
 	"github.com/zeebo/xxh3"
+
+	"github.com/icewright/icewright/variant"
 )
 
 // fieldIDKey is the Arrow field metadata that carries an Iceberg field id.
@@ -27,16 +30,24 @@ var ErrType = errors.New("digest: type not supported")
 // canonical value) to its row; a null adds nothing, so an optional column added to the table
 // changes no digest. Canonical are: integers, dates, times and timestamps as int64; float as
 // the double of the same value, every NaN alike, -0.0 and 0.0 apart; decimals as their
-// unscaled 128-bit value; string, binary, fixed and uuid as their bytes. A struct adds a mark
+// unscaled 128-bit value; string, binary, fixed and uuid as their bytes; variants as the metadata and
+// value that package variant has for them, JSON's null as a null. A struct adds a mark
 // that it is there and then its fields; a list an ordered, a map an unordered hash of its
 // elements. Each row's sum goes through a non-linear mixer before rows are added up:
 // without it, two rows that swapped a value would sum to the same.
 type Hasher struct {
+	// Canonical says that variants are in their canonical form, as arrowconv makes them, and need not be
+	// brought into it. The default, false, is right for every variant.
+	Canonical bool
+
 	fields  []iceberg.NestedField
 	byID    map[int]iceberg.NestedField
 	seeds   map[int]seed
 	hi, lo  []uint64
 	scratch [][2][]uint64
+
+	builder               variant.Builder
+	metadata, value, both []byte
 }
 
 // NewHasher returns a Hasher for batches of schema. Errors wrap ErrType.
@@ -54,7 +65,7 @@ func (h *Hasher) add(f iceberg.NestedField) error {
 	h.byID[f.ID] = f
 	h.seeds[f.ID] = newSeed(f.ID)
 	switch t := f.Type.(type) {
-	case iceberg.VariantType, iceberg.GeometryType, iceberg.GeographyType:
+	case iceberg.GeometryType, iceberg.GeographyType:
 		return fmt.Errorf("%w: column %q has type %s", ErrType, f.Name, f.Type)
 	case iceberg.NestedType:
 		for _, child := range t.Fields() {
@@ -201,6 +212,8 @@ func (h *Hasher) column(id int, arr arrow.Array, hi, lo []uint64) {
 		h.mapping(s, id, a, hi, lo)
 	case array.ListLike:
 		h.list(s, id, a, hi, lo)
+	case *extensions.VariantArray:
+		h.variants(s, a, hi, lo)
 	case array.ExtensionArray:
 		h.column(id, a.Storage(), hi, lo)
 	default:
@@ -259,6 +272,33 @@ func (h *Hasher) dictionary(id int, a *array.Dictionary, hi, lo []uint64) {
 			k := a.GetValueIndex(i)
 			add(&hi[i], &lo[i], vhi[k], vlo[k])
 		}
+	}
+}
+
+func (h *Hasher) variants(s seed, a *extensions.VariantArray, hi, lo []uint64) {
+	var metadata, value arrow.TypedArray[[]byte]
+	if !a.IsShredded() {
+		metadata, value = a.Metadata(), a.UntypedValues()
+	}
+	for i := range hi {
+		if a.IsNull(i) { // JSON's null is one
+			continue
+		}
+		var m, v []byte
+		if metadata != nil {
+			m, v = metadata.Value(i), value.Value(i)
+		} else if whole, err := a.Value(i); err == nil {
+			m, v = whole.Metadata().Bytes(), whole.Bytes()
+		}
+		if !h.Canonical {
+			var err error
+			h.metadata, h.value, err = h.builder.AppendCanonical(h.metadata[:0], h.value[:0], m, v)
+			if err == nil {
+				m, v = h.metadata, h.value
+			} // else it is corrupt, and equal to nothing but the same bytes
+		}
+		h.both = append(append(h.both[:0], m...), v...)
+		addBytes(s, h.both, &hi[i], &lo[i])
 	}
 }
 

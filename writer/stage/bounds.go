@@ -133,7 +133,7 @@ func (l *leaf) isWideDecimal() bool {
 // none. Source: iceberg.apache.org/spec/#appendix-d-single-value-serialization.
 func (l *leaf) bounds(s *leafStats) (lower, upper []byte) {
 	// Like Java, no bounds for elements of lists and maps: readers have no predicate on them.
-	if !s.set || l.maxRep > 0 || !l.mode.bounds() {
+	if !s.set || l.maxRep > 0 || !l.mode.bounds() || l.variant {
 		return nil, nil
 	}
 	switch l.typ.(type) {

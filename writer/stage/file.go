@@ -273,8 +273,8 @@ func (w *fileWriter) dataFile(location string, size int64, t fileTask, meta *met
 		for _, g := range t.groups {
 			s.merge(l, &g.stats[i])
 		}
-		sizes[l.id] = s.bytes
-		if !l.mode.counted {
+		sizes[l.id] += s.bytes
+		if !l.mode.counted || l.second {
 			continue
 		}
 		values[l.id], nulls[l.id] = s.values, s.nulls

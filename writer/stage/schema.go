@@ -29,7 +29,7 @@ const (
 
 // leaf is one Parquet column.
 type leaf struct {
-	id             int
+	id             int    // of the Iceberg field; the two leaves of a variant have the same
 	path           string // Iceberg's full name
 	typ            iceberg.Type
 	physical       parquet.Type
@@ -38,6 +38,9 @@ type leaf struct {
 	// listDef is the definition level from which on a slot exists in the innermost list.
 	listDef int16
 	mode    metricsMode
+	// variant says that it is one of a variant's, which has no bounds; second, that it is the value, whose
+	// counts are those of the metadata.
+	variant, second bool
 }
 
 // parquetSchema returns the Parquet schema of an Iceberg schema as Iceberg's Java writer lays
@@ -130,6 +133,8 @@ func (b *schemaBuilder) field(f iceberg.NestedField, path string, at levelsAt) (
 		n.kids = []*node{keyNode, valueNode}
 		g, err := pqschema.MapOf(f.Name, k, v, rep, id)
 		return g, n, err
+	case iceberg.VariantType:
+		return b.variant(f, path, rep, n, at)
 	}
 	l := &leaf{id: f.ID, path: path, typ: f.Type, maxDef: at.def, maxRep: at.rep, listDef: at.listDef}
 	logical, err := l.physicalType()
@@ -140,6 +145,27 @@ func (b *schemaBuilder) field(f iceberg.NestedField, path string, at levelsAt) (
 	b.leaves = append(b.leaves, l)
 	p, err := pqschema.NewPrimitiveNodeLogical(f.Name, rep, logical, l.physical, l.width, id)
 	return p, n, err
+}
+
+// variant builds the group of a variant, which is as a struct of two byte arrays to the levels. Its
+// members have no field ids. Source: iceberg.apache.org/spec/#parquet.
+func (b *schemaBuilder) variant(f iceberg.NestedField, path string, rep parquet.Repetition, n *node, at levelsAt) (pqschema.Node, *node, error) {
+	n.shape, n.kidAt = shapeStruct, []int{0, 1}
+	var fields pqschema.FieldList
+	for i, name := range []string{"metadata", "value"} {
+		l := &leaf{
+			id: f.ID, path: path, typ: iceberg.PrimitiveTypes.Binary, physical: parquet.Types.ByteArray,
+			maxDef: at.def, maxRep: at.rep, listDef: at.listDef, variant: true, second: i == 1,
+		}
+		p, err := pqschema.NewPrimitiveNode(name, parquet.Repetitions.Required, l.physical, -1, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		b.leaves, fields = append(b.leaves, l), append(fields, p)
+		n.kids = append(n.kids, &node{leaf: l})
+	}
+	g, err := pqschema.NewGroupNodeLogical(f.Name, rep, fields, pqschema.VariantLogicalType{}, int32(f.ID))
+	return g, n, err
 }
 
 // physicalType sets how the leaf's values are stored, and returns their logical type.

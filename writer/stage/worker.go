@@ -50,7 +50,9 @@ func newWorker(s *staging, set settings, as *arrow.Schema) (*worker, error) {
 	if w.sorter, err = newSorter(schema, order, as); err != nil {
 		return nil, err
 	}
-	w.hasher, err = digest.NewHasher(schema)
+	if w.hasher, err = digest.NewHasher(schema); err == nil {
+		w.hasher.Canonical = true // of arrowconv
+	}
 	return w, err
 }
 
