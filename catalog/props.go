@@ -32,7 +32,7 @@ var otherwise = []string{
 	"py-io-impl", "io-impl", "downcast-ns-timestamp-to-us-on-write", "output", "max-workers", "echo", "pool_pre_ping", "pool-pre-ping",
 	"init_catalog_tables", "init-catalog-tables", "s3.resolve-region", "s3.retry-strategy-impl", "s3.signer.uri", "s3.signer.endpoint",
 	"rest.sigv4.max-retries", "rest-metrics-reporting-enabled", "view-endpoints-supported", "snapshot-loading-mode",
-	"namespace-separator", "metrics-reporter-impl", "clients", "cache-enabled", "scan-planning-mode", "rest-page-size",
+	"namespace-separator", "metrics-reporter-impl", "clients", "cache-enabled", "scan-planning-mode", "rest-page-size", "token-exchange-enabled", "rest.auth.type", "rest.auth.basic.username", "rest.auth.basic.password", tokenTypePrefix,
 }
 
 // unsupported are properties that cannot be heeded and cannot be passed over, with
@@ -57,7 +57,7 @@ var elsewhere = map[string]string{
 
 // checked are the beginnings of the properties whose names are looked at for slips: all
 // that this package reads there is known.
-var checked = []string{"s3.", "client.", "rest.", "ssl.", "auth.", "oauth2"}
+var checked = []string{"s3.", "client.", "rest.", "ssl.", "oauth2"}
 
 // check turns r's properties into ours. It warns of what is not heeded, and refuses
 // what cannot be.
@@ -103,6 +103,9 @@ func knownNames() []string {
 	for _, list := range [][]Property{CommonProperties, RESTProperties, S3Properties} {
 		for _, p := range list {
 			names = append(names, p.Name)
+			if name, ok := strings.CutPrefix(p.Name, "s3."); ok {
+				names = append(names, "client."+name)
+			}
 		}
 	}
 	for _, u := range unsupported {
@@ -146,20 +149,30 @@ var S3Properties = []Property{
 
 // RESTProperties are those of REST catalogs.
 var RESTProperties = []Property{
-	{"credential", "`ID:SECRET` or `SECRET` to get tokens with (OAuth2, client credentials)", "none"},
-	{"token", "bearer token", "none"},
-	{"oauth2-server-uri", "where tokens are got", "the catalog's `v1/oauth/tokens`"},
+	{"credential", "`ID:SECRET`, or `SECRET`, to get tokens with (OAuth2 grant `client_credentials`)", "none"},
+	{"token", "bearer token; with a credential beside it, it is used until it ends", "none"},
+	{"token-expires-in-ms", "when the token ends, in milliseconds from now", "what the token says, if it is a JWT"},
+	{"token-refresh-enabled", "`false` does not exchange a given token for a new one before it ends", "`true`"},
+	{tokenTypePrefix + "jwt", "token of another party that is exchanged for the catalog's (grant `token-exchange`); also `access_token`, `id_token`, `saml1`, `saml2`", "none"},
+	{"oauth2-server-uri", "where tokens are got", "the server's, or `v1/oauth/tokens` of the catalog"},
 	{"scope", "scope of tokens", "`catalog`"},
 	{"audience", "audience of tokens", "none"},
 	{"resource", "resource that tokens are for", "none"},
-	{"prefix", "part of the path between `v1/` and the rest", "the server's"},
+	{"auth.type", "`noop`, `basic`, `oauth2`, `legacyoauth2`; Java's `rest.auth.type` too, which also knows `none` and `sigv4`", "told from the other properties"},
+	{"auth.basic.", "`auth.basic.username` and `auth.basic.password`", "none"},
+	{"auth.oauth2.", "`client_id`, `client_secret`, `token_url`, `scope`, `expires_in` (in seconds, where the server tells none)", "none"},
 	{"header.", "`header.X-Team=loads` sends the header with every request", "none"},
+	{"prefix", "part of the path between `v1/` and the rest", "the server's"},
 	{"rest.sigv4-enabled", "`true` signs requests as AWS does", "`false`"},
-	{"rest.signing-region", "region in the signature", "the AWS region"},
+	{"rest.signing-region", "region in the signature", "`client.region`, then the AWS region"},
 	{"rest.signing-name", "service in the signature", "`execute-api`"},
+	{"rest.access-key-id", "id of the key that signs", "`client.access-key-id`, then the usual AWS chain"},
+	{"rest.secret-access-key", "the key", "the same"},
+	{"rest.session-token", "token of a temporary key", "none"},
+	{"ssl.cabundle", "file of authorities, in PEM, that are trusted beside the system's", "the system's"},
+	{"ssl.client.cert", "file of the client's own certificate, in PEM; read anew for each connection", "none"},
+	{"ssl.client.key", "file of its key", "in the file of the certificate"},
 	{"rest.tls.skip-verify", "`true` takes any certificate", "`false`"},
 	{"rest.client.connection-timeout-ms", "how long a connection may take, in milliseconds", "`10000`"},
 	{"rest.client.socket-timeout-ms", "how long the server may think before it answers, in milliseconds", "`60000`"},
 }
-
-const tokenTypePrefix = "urn:ietf:params:oauth:token-type:"

@@ -30,20 +30,38 @@ var proofs = map[string]string{
 	"s3.connect-timeout":          "catalog.TestS3WhoAsks",
 	"s3.request-timeout":          "catalog.TestS3WhoAsks",
 
-	"credential":                        "catalog.TestRESTRequestsCarryTheConfiguration",
-	"token":                             "catalog.TestRESTStaticToken",
-	"oauth2-server-uri":                 "catalog.TestRESTRequestsCarryTheConfiguration",
-	"scope":                             "catalog.TestRESTRequestsCarryTheConfiguration",
-	"prefix":                            "catalog.TestRESTRequestsCarryTheConfiguration",
-	"header.":                           "catalog.TestRESTRequestsCarryTheConfiguration",
-	"rest.tls.skip-verify":              "catalog.TestRESTOpenErrors",
-	"rest.client.connection-timeout-ms": "catalog.TestRESTBrokenWires",
-	"rest.client.socket-timeout-ms":     "catalog.TestRESTBrokenWires",
+	"credential":                           "catalog.TestRESTGrants",
+	"token":                                "catalog.TestRESTStaticToken",
+	"token-expires-in-ms":                  "catalog.TestRESTGivenTokenIsExchanged",
+	"token-refresh-enabled":                "catalog.TestRESTGivenTokenIsExchanged",
+	"urn:ietf:params:oauth:token-type:jwt": "catalog.TestRESTGrants",
+	"oauth2-server-uri":                    "catalog.TestRESTServerNamesTheTokenEndpoint",
+	"scope":                                "catalog.TestRESTGrants",
+	"audience":                             "catalog.TestRESTGrants",
+	"resource":                             "catalog.TestRESTGrants",
+	"auth.type":                            "catalog.TestRESTOtherAuthorisation",
+	"auth.basic.":                          "catalog.TestRESTOtherAuthorisation",
+	"auth.oauth2.":                         "catalog.TestRESTGrants",
+	"header.":                              "catalog.TestRESTRequestsCarryTheConfiguration",
+	"prefix":                               "catalog.TestRESTRequestsCarryTheConfiguration",
+	"rest.sigv4-enabled":                   "catalog.TestRESTSigV4",
+	"rest.signing-region":                  "catalog.TestRESTSigV4",
+	"rest.signing-name":                    "catalog.TestRESTSigV4",
+	"rest.access-key-id":                   "catalog.TestRESTSigV4",
+	"rest.secret-access-key":               "catalog.TestRESTSigV4",
+	"rest.session-token":                   "catalog.TestRESTSigV4",
+	"ssl.cabundle":                         "catalog.TestRESTCertificates",
+	"ssl.client.cert":                      "catalog.TestRESTCertificates",
+	"ssl.client.key":                       "catalog.TestRESTCertificates",
+	"rest.tls.skip-verify":                 "catalog.TestRESTCertificates",
+	"rest.client.connection-timeout-ms":    "catalog.TestRESTOpenErrors",
+	"rest.client.socket-timeout-ms":        "catalog.TestRESTBrokenWires",
 }
 
 func TestDocsProperties(t *testing.T) {
 	for section, list := range map[string][]catalog.Property{
 		"common properties": catalog.CommonProperties, "s3 properties": catalog.S3Properties,
+		"rest properties": catalog.RESTProperties,
 	} {
 		var rows [][]string
 		for _, p := range list {

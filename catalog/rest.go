@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/catalog/rest"
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // Timeouts of REST requests. iceberg-go sets none, so that a server that never
@@ -47,7 +49,7 @@ func openREST(ctx context.Context, name string, props iceberg.Properties, _ Conf
 	if err != nil {
 		return nil, err
 	}
-	opts, err := restOptions(lib, transport)
+	opts, err := restOptions(ctx, lib, transport)
 	if err != nil {
 		return nil, err
 	}
@@ -58,47 +60,54 @@ func openREST(ctx context.Context, name string, props iceberg.Properties, _ Conf
 	})
 	if err != nil {
 		transport.CloseIdleConnections()
+		// An alert: the server does not take our certificate, or misses one.
+		var alert *net.OpError
+		if errors.As(err, &alert) && alert.Op == "remote error" {
+			err = &ConfigError{What: "the server breaks the TLS handshake off", Err: err, Do: "check ssl.client.cert and ssl.client.key"}
+		}
 		return nil, fmt.Errorf("%s: %w", uri.Redacted(), err)
 	}
 	return &Catalog{Catalog: cat, Props: lib, close: cat.Close, rest: transport}, nil
 }
 
 // restOptions hands the properties over that iceberg-go wants as options before it
-// asks for the server's configuration; it finds the rest among the properties.
-func restOptions(props iceberg.Properties, transport *restTransport) ([]rest.Option, error) {
+// asks for the server's configuration; it finds the rest among the properties. How
+// requests are authorised is ours to do, but for the signing.
+func restOptions(ctx context.Context, props iceberg.Properties, transport *restTransport) ([]rest.Option, error) {
+	sign, err := boolProp(props, "rest.sigv4-enabled")
+	if err != nil {
+		return nil, err
+	}
+	sign = sign || strings.EqualFold(props["rest.auth.type"], "sigv4")
+	auth, err := authManager(props, &http.Client{Transport: transport})
+	if err != nil {
+		return nil, err
+	}
 	more := maps.Clone(props)
-	delete(more, "uri")
+	// iceberg-go would make an authorisation of its own of these.
+	for _, k := range []string{"uri", "token", "credential", "oauth2-server-uri"} {
+		delete(more, k)
+	}
 	var opts []rest.Option
-	text := func(key string, option func(string) rest.Option) {
+	for key, option := range map[string]func(string) rest.Option{"prefix": rest.WithPrefix, "warehouse": rest.WithWarehouseLocation} {
 		if v := props[key]; v != "" {
 			opts = append(opts, option(v))
 		}
 		delete(more, key)
 	}
-	text("token", rest.WithOAuthToken)
-	text("credential", rest.WithCredential)
-	text("scope", rest.WithScope)
-	text("audience", rest.WithAudience)
-	text("resource", rest.WithResource)
-	text("prefix", rest.WithPrefix)
-	text("warehouse", rest.WithWarehouseLocation)
-	for _, key := range []string{"oauth2-server-uri", "rest.authorization-url"} {
-		v := props[key]
-		delete(more, key)
-		if v == "" {
-			continue
+	if sign {
+		if auth != nil {
+			return nil, &ConfigError{What: "requests are signed with AWS keys, and a token or a credential is given too", Do: "leave one of them out"}
 		}
-		u, err := url.Parse(v)
-		if err != nil || u.Scheme == "" || u.Host == "" {
-			return nil, &ConfigError{What: fmt.Sprintf("%s %q is not a URI", key, RedactURI(v)), Do: "write https://host/path"}
+		cfg, err := signingConfig(ctx, props)
+		if err != nil {
+			return nil, err
 		}
-		opts = append(opts, rest.WithAuthURI(u))
-		break // the first is the portable name
+		opts = append(opts, rest.WithAwsConfig(cfg), rest.WithSigV4RegionSvc(props["rest.signing-region"], props["rest.signing-name"]))
 	}
-	if sign, err := boolProp(props, "rest.sigv4-enabled"); err != nil {
-		return nil, err
-	} else if sign {
-		opts = append(opts, rest.WithSigV4RegionSvc(props["rest.signing-region"], props["rest.signing-name"]))
+	if auth != nil {
+		transport.bearer, _ = auth.(*bearer)
+		opts = append(opts, rest.WithAuthManager(auth))
 	}
 	return append(opts, rest.WithAdditionalProps(more),
 		rest.WithTransportFactory(func(*tls.Config) (http.RoundTripper, func()) {
@@ -106,8 +115,32 @@ func restOptions(props iceberg.Properties, transport *restTransport) ([]rest.Opt
 		})), nil
 }
 
+// signingConfig finds the keys and the region that requests are signed with: Java's
+// rest.…, PyIceberg's client.…, then the usual AWS chain.
+func signingConfig(ctx context.Context, props iceberg.Properties) (aws.Config, error) {
+	get := func(key string) string {
+		name := strings.TrimPrefix(key, "s3.")
+		return cmp.Or(props["rest."+name], props["client."+name])
+	}
+	cfg, err := awsConfig(ctx, get)
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Region = cmp.Or(props["rest.signing-region"], cfg.Region); cfg.Region == "" {
+		return cfg, &ConfigError{What: "requests are signed with AWS keys, and no region is given", Do: "set rest.signing-region, or AWS_REGION"}
+	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return cfg, &ConfigError{What: "requests are signed with AWS keys, and there are none", Err: err, Do: "set rest.access-key-id and rest.secret-access-key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"}
+	}
+	return cfg, nil
+}
+
 func boolProp(props iceberg.Properties, key string) (bool, error) {
-	v := props[key]
+	return boolValue(key, props[key])
+}
+
+// boolValue reads the value of the property key; "" is false.
+func boolValue(key, v string) (bool, error) {
 	if v == "" {
 		return false, nil
 	}
@@ -138,6 +171,9 @@ type restTransport struct {
 	// tokenStatus is the HTTP status of the last request for a token; 0 without an
 	// answer.
 	tokenStatus atomic.Int32
+	// props are the client's own properties; bearer is its token, nil without one.
+	props  iceberg.Properties
+	bearer *bearer
 	// secrets must be in no error, also where the server repeats what it was sent.
 	secrets []string
 }
@@ -164,7 +200,7 @@ func (e *httpError) Unwrap() error { return e.err }
 func (e *httpError) Hint() string {
 	switch {
 	case errors.Is(e.err, rest.ErrOAuthError):
-		return "check credential, scope and oauth2-server-uri"
+		return "check credential or token, scope and oauth2-server-uri"
 	case e.status == http.StatusUnauthorized || e.status == http.StatusForbidden:
 		return "check token or credential, and what they may do"
 	}
@@ -185,7 +221,7 @@ func (t *restTransport) observe(ctx context.Context, call func(context.Context) 
 // note records the status of a request for a token, which has no context of ours,
 // or of one of the catalog's calls.
 func (t *restTransport) note(r *http.Request, status int) {
-	if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+	if r.Context().Value(tokenRequest{}) != nil {
 		t.tokenStatus.Store(int32(status))
 	} else if s, ok := r.Context().Value(statusKey{}).(*atomic.Int32); ok {
 		s.Store(int32(status))
@@ -212,7 +248,7 @@ func newRESTTransport(props iceberg.Properties) (*restTransport, error) {
 	if err != nil {
 		return nil, err
 	}
-	skipVerify, err := boolProp(props, "rest.tls.skip-verify")
+	conf, err := restTLS(props)
 	if err != nil {
 		return nil, err
 	}
@@ -220,21 +256,53 @@ func newRESTTransport(props iceberg.Properties) (*restTransport, error) {
 	t.DialContext = (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = connect
 	t.ResponseHeaderTimeout = answer
-	if skipVerify {
-		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the user asked for it
+	if conf != nil {
+		t.TLSClientConfig = conf
 	}
-	return &restTransport{Transport: t, total: restTotalFactor * answer, secrets: secretsOf(props)}, nil
+	return &restTransport{Transport: t, total: restTotalFactor * answer, props: props, secrets: secretsOf(props)}, nil
 }
 
-// RoundTrip sends the request and gives up when the whole of it takes too long.
-// What the caller sees then is a timeout of the wire, not the end of its context.
+// RoundTrip sends the request, and once more where the server no longer takes the
+// token and there is another one to be had: it has done nothing then, so that a commit
+// can be sent again, too.
 func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(r.Context())
-	r = r.WithContext(ctx)
-	if key, ok := ctx.Value(idempotencyKey{}).(string); ok && r.Method == http.MethodPost && t.idempotent.Load() {
-		r.Header = r.Header.Clone()
+	if key, ok := r.Context().Value(idempotencyKey{}).(string); ok && r.Method == http.MethodPost && t.idempotent.Load() {
+		r = r.Clone(r.Context())
 		r.Header.Set("Idempotency-Key", key)
 	}
+	rsp, err := t.send(r)
+	if err != nil || t.bearer == nil || rsp.StatusCode != http.StatusUnauthorized && rsp.StatusCode != statusTokenExpired ||
+		r.Context().Value(tokenRequest{}) != nil || r.Body != nil && r.GetBody == nil {
+		return rsp, err
+	}
+	header, err := t.bearer.after401(r.Context(), r.Header.Get("Authorization"))
+	if err != nil {
+		_ = rsp.Body.Close()
+		return nil, err
+	}
+	if header == "" {
+		return rsp, nil
+	}
+	again := r.Clone(r.Context())
+	if r.GetBody != nil {
+		if again.Body, err = r.GetBody(); err != nil {
+			return rsp, nil //nolint:nilerr // the first answer is an answer
+		}
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(rsp.Body, 1<<16))
+	_ = rsp.Body.Close()
+	again.Header.Set("Authorization", header)
+	return t.send(again)
+}
+
+// statusTokenExpired is the REST specification's word for a token that has ended.
+const statusTokenExpired = 419
+
+// send sends the request and gives up when the whole of it takes too long. What the
+// caller sees then is a timeout of the wire, not the end of its context.
+func (t *restTransport) send(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	r = r.WithContext(ctx)
 	timer := time.AfterFunc(t.total, func() { cancel(errRESTTimeout) })
 	rsp, err := t.Transport.RoundTrip(r)
 	if err != nil {
@@ -254,8 +322,8 @@ func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return rsp, nil
 }
 
-// learn reads from the server's configuration whether it heeds idempotency keys:
-// iceberg-go keeps no field that it does not know.
+// learn reads from the server's configuration whether it heeds idempotency keys, and
+// what it says about tokens: iceberg-go keeps no field that it does not know.
 func (t *restTransport) learn(rsp *http.Response) (*http.Response, error) {
 	body, err := io.ReadAll(rsp.Body)
 	_ = rsp.Body.Close()
@@ -263,10 +331,16 @@ func (t *restTransport) learn(rsp *http.Response) (*http.Response, error) {
 		return nil, err
 	}
 	var config struct {
-		Lifetime string `json:"idempotency-key-lifetime"`
+		Lifetime            string            `json:"idempotency-key-lifetime"`
+		Defaults, Overrides map[string]string // null is legal
 	}
-	if json.Unmarshal(body, &config) == nil && config.Lifetime != "" {
-		t.idempotent.Store(true)
+	if json.Unmarshal(body, &config) == nil {
+		t.idempotent.Store(config.Lifetime != "")
+		if t.bearer != nil {
+			if err := t.bearer.learn(t.props, config.Defaults, config.Overrides); err != nil {
+				return nil, err
+			}
+		}
 	}
 	rsp.Body = io.NopCloser(bytes.NewReader(body))
 	return rsp, nil

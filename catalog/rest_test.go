@@ -171,7 +171,7 @@ func TestRESTStatusClasses(t *testing.T) {
 
 func TestRESTBrokenWires(t *testing.T) {
 	s := newRESTServer(t)
-	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"rest.client.socket-timeout-ms": "60"}})
+	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"rest.client.socket-timeout-ms": "250"}})
 
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -221,6 +221,9 @@ func TestRESTBrokenWires(t *testing.T) {
 	wantClass(t, "connection refused", load(t.Context(), c), catalog.ErrTransient)
 }
 
+// restConnect is how long a connection may take by default.
+const restConnect = 10 * time.Second
+
 func TestRESTOpenErrors(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -228,6 +231,12 @@ func TestRESTOpenErrors(t *testing.T) {
 	}
 	nobody := "http://" + l.Addr().String()
 	l.Close()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes the connection, nobody speaks
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	start := time.Now()
 	tls := httptest.NewTLSServer(http.NotFoundHandler())
 	defer tls.Close()
 	tls.Config.ErrorLog = nil
@@ -241,6 +250,7 @@ func TestRESTOpenErrors(t *testing.T) {
 		want error
 	}{
 		"nobody listens":  {catalog.Config{URI: nobody}, catalog.ErrTransient},
+		"nobody speaks":   {catalog.Config{URI: "https://" + mute.Addr().String(), Props: iceberg.Properties{"rest.client.connection-timeout-ms": "100"}}, catalog.ErrTransient},
 		"unknown signer":  {catalog.Config{URI: tls.URL}, catalog.ErrConfig},
 		"wrong secret":    {catalog.Config{URI: badToken.URL, Props: iceberg.Properties{"credential": "id:wrong"}}, catalog.ErrConfig},
 		"no host":         {catalog.Config{URI: "http://"}, catalog.ErrConfig},
@@ -257,6 +267,9 @@ func TestRESTOpenErrors(t *testing.T) {
 		if catalog.ClassOf(err) != tc.want {
 			t.Errorf("%s: %v is %v, want %v", name, err, catalog.ClassOf(err), tc.want)
 		}
+	}
+	if d := time.Since(start); d > restConnect {
+		t.Errorf("waited %v", d)
 	}
 	// The certificate is no obstacle to those who say so.
 	_, err = catalog.Open(t.Context(), catalog.Config{URI: tls.URL, Props: iceberg.Properties{"rest.tls.skip-verify": "true"}})

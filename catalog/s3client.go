@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -122,17 +123,7 @@ func s3Prop(props map[string]string, key string) string {
 
 func newS3Client(ctx context.Context, props map[string]string) (*s3.Client, error) {
 	get := func(key string) string { return s3Prop(props, key) }
-	isTrue := func(key string) (bool, error) {
-		v := get(key)
-		if v == "" {
-			return false, nil
-		}
-		b, err := strconv.ParseBool(strings.ToLower(v))
-		if err != nil {
-			return false, &ConfigError{What: fmt.Sprintf("%s is %q", key, v), Do: "write true or false"}
-		}
-		return b, nil
-	}
+	isTrue := func(key string) (bool, error) { return boolValue(key, get(key)) }
 
 	if signing, err := isTrue(iceio.S3RemoteSigningEnabled); err != nil {
 		return nil, err
@@ -143,51 +134,18 @@ func newS3Client(ctx context.Context, props map[string]string) (*s3.Client, erro
 	if err != nil {
 		return nil, err
 	}
-	opts := []func(*config.LoadOptions) error{
+	cfg, err := awsConfig(ctx, get,
 		config.WithHTTPClient(client),
 		config.WithRetryMaxAttempts(5),
 		// Checksums in trailers are an extension that many S3-compatible stores
 		// refuse. TLS and the signature over the payload guard it already.
 		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
-		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
-	}
-	if r := get(iceio.S3Region); r != "" {
-		opts = append(opts, config.WithRegion(r))
-	}
-	if p := get(s3Profile); p != "" {
-		opts = append(opts, config.WithSharedConfigProfile(p))
-	}
-
-	id, secret, token := get(iceio.S3AccessKeyID), get(iceio.S3SecretAccessKey), get(iceio.S3SessionToken)
-	if (id == "") != (secret == "") {
-		return nil, &ConfigError{
-			What: fmt.Sprintf("%s and %s go together, and only one of them is given", iceio.S3AccessKeyID, iceio.S3SecretAccessKey),
-			Do:   "give both, or neither to take the usual AWS credentials",
-		}
-	}
-	anonymous, err := isTrue(s3Anonymous)
-	switch {
-	case err != nil:
-		return nil, err
-	case anonymous:
-		opts = append(opts, config.WithCredentialsProvider(aws.AnonymousCredentials{}))
-	case id != "":
-		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(id, secret, token)))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, opts...)
+		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired))
 	if err != nil {
-		return nil, &ConfigError{What: "S3 credentials and region", Err: err}
+		return nil, err
 	}
 	if cfg.Region == "" {
 		cfg.Region = "us-east-1" // what stores without regions expect in a signature
-	}
-	if arn := get(s3RoleARN); arn != "" {
-		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), arn,
-			func(o *stscreds.AssumeRoleOptions) {
-				if n := get(s3RoleSessionName); n != "" {
-					o.RoleSessionName = n
-				}
-			}))
 	}
 
 	endpoint, source := S3Endpoint(props, os.Getenv)
@@ -218,6 +176,48 @@ func newS3Client(ctx context.Context, props map[string]string) (*s3.Client, erro
 		}
 		o.DisableLogOutputChecksumValidationSkipped = true
 	}), nil
+}
+
+// awsConfig loads the usual AWS configuration with what get says on top of it, by the
+// names of S3's properties: keys, profile, region, role.
+func awsConfig(ctx context.Context, get func(string) string, opts ...func(*config.LoadOptions) error) (aws.Config, error) {
+	if r := get(iceio.S3Region); r != "" {
+		opts = append(opts, config.WithRegion(r))
+	}
+	if p := get(s3Profile); p != "" {
+		opts = append(opts, config.WithSharedConfigProfile(p))
+	}
+	id, secret, token := get(iceio.S3AccessKeyID), get(iceio.S3SecretAccessKey), get(iceio.S3SessionToken)
+	if (id == "") != (secret == "") {
+		return aws.Config{}, &ConfigError{
+			What: fmt.Sprintf("%s and %s go together, and only one of them is given", iceio.S3AccessKeyID, iceio.S3SecretAccessKey),
+			Do:   "give both, or neither to take the usual AWS credentials",
+		}
+	}
+	anonymous, err := boolValue(s3Anonymous, get(s3Anonymous))
+	switch {
+	case err != nil:
+		return aws.Config{}, err
+	case anonymous:
+		opts = append(opts, config.WithCredentialsProvider(aws.AnonymousCredentials{}))
+	case id != "":
+		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(id, secret, token)))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, opts...)
+	if err != nil {
+		return cfg, &ConfigError{What: "AWS credentials and region", Err: err}
+	}
+	if arn := get(s3RoleARN); arn != "" {
+		from := cfg
+		from.Region = cmp.Or(from.Region, "us-east-1")
+		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(from), arn,
+			func(o *stscreds.AssumeRoleOptions) {
+				if n := get(s3RoleSessionName); n != "" {
+					o.RoleSessionName = n
+				}
+			}))
+	}
+	return cfg, nil
 }
 
 // s3HTTPClient bounds what the SDK leaves open: how long a server may think before
