@@ -27,6 +27,7 @@ import (
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/source"
 	"github.com/icewright/icewright/writer"
 	"github.com/icewright/icewright/writer/plan"
 	"github.com/icewright/icewright/writer/stage"
@@ -87,6 +88,14 @@ type Job struct {
 	DecimalComma bool
 	// TimeZone is the IANA name of the zone that timestamps without one are taken in. Default: UTC.
 	TimeZone string
+
+	// PathColumns are the directories key=value of the sources' paths that are columns where a file lacks
+	// them: "auto", which is all that the table has a column for, "none", or keys: "dt,region". The
+	// default, "", is auto.
+	PathColumns string
+	// SourceColumns are two columns more, the name of a row's source and its number in it: "FILE,ROW".
+	// "true" calls them source_file and source_row. The default, "", adds none.
+	SourceColumns string
 
 	// Schema is a file with the schema of a new table (Iceberg JSON, or YAML). Default: inference.
 	Schema string
@@ -150,6 +159,8 @@ type Job struct {
 	Progress func(Progress)
 	// Warn hears what the user should know though the run goes on. May be nil.
 	Warn func(string)
+	// Note hears what explains a result to who wonders about it. May be nil.
+	Note func(string)
 }
 
 // Progress is how far a run is.
@@ -171,6 +182,7 @@ type settings struct {
 	onEmpty    plan.OnEmpty
 	maxShrink  float64
 	maxRejects bound
+	paths      source.PathColumns
 }
 
 func (j Job) check() (s settings, err error) {
@@ -205,6 +217,12 @@ func (j Job) check() (s settings, err error) {
 		}
 	}
 	s.convert.TimeZone = s.zone
+	if s.paths, err = parsePathColumns(j.PathColumns); err != nil {
+		return s, err
+	}
+	if s.convert.SourceColumns, err = parseSourceColumns(j.SourceColumns); err != nil {
+		return s, err
+	}
 	if j.InferRows < 0 {
 		return s, usage("0 reads the whole first source", "--infer-rows: %d is negative", j.InferRows)
 	}
@@ -288,6 +306,12 @@ func (j Job) now() time.Time {
 func (j Job) warn(format string, args ...any) {
 	if j.Warn != nil {
 		j.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+func (j Job) note(text string) {
+	if j.Note != nil {
+		j.Note(text)
 	}
 }
 

@@ -63,7 +63,7 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 	}()
 
 	objects, err := source.Resolve(ctx, j.Sources, source.Options{
-		Props: cat.Props, Stdin: j.Stdin, SpillDir: j.SpillDir,
+		Props: cat.Props, Stdin: j.Stdin, SpillDir: j.SpillDir, PathColumns: s.paths,
 	})
 	if err != nil {
 		return rec, err
@@ -91,6 +91,9 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		}
 	}()
 
+	if err := j.checkPathColumns(s.paths, objects, tbl.Schema()); err != nil {
+		return rec, err
+	}
 	var owned *slice.Slice
 	if j.Slice != "" {
 		if owned, err = slice.Parse(j.Slice, tbl.Schema(), s.zone, specs(tbl)...); err != nil {
@@ -151,6 +154,9 @@ func (j Job) openTable(ctx context.Context, cat *catalog.Catalog, s settings, ob
 		}
 		if spec.Schema, err = arrowconv.ParseSchema(filepath.Base(j.Schema), text); err != nil {
 			return nil, false, fmt.Errorf("--schema %s: %w", j.Schema, err)
+		}
+		if spec.Schema, err = arrowconv.WithSourceColumns(spec.Schema, s.convert.SourceColumns); err != nil {
+			return nil, false, err
 		}
 	}
 	tbl, err = cat.LoadTable(ctx, s.ident)

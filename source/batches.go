@@ -167,7 +167,8 @@ func start(ctx context.Context, obj Object, read func(context.Context, Object, f
 	return r
 }
 
-// Infer returns the schema that arrowconv.Infer finds in the first object that is not empty. What it
+// Infer returns the schema that arrowconv.Infer finds in the first object that is not empty, with the path
+// columns of all of them and the source columns of o after it. What it
 // reads of a pipe is kept, in memory and then in a file of Options.SpillDir, and read again by Batches.
 func Infer(ctx context.Context, objs []Object, o arrowconv.InferOptions) (schema *iceberg.Schema, err error) {
 	if len(objs) == 0 {
@@ -189,5 +190,14 @@ func Infer(ctx context.Context, objs []Object, o arrowconv.InferOptions) (schema
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	o.Format = r.Format
-	return arrowconv.Infer(ctx, r.Input, o)
+	if schema, err = arrowconv.Infer(ctx, r.Input, o); err != nil {
+		return nil, err
+	}
+	return arrowconv.WithConstants(schema, r.Input, func(yield func([]arrowconv.Constant) bool) {
+		for _, obj := range objs {
+			if !yield(obj.Constants) {
+				return
+			}
+		}
+	}, o)
 }

@@ -75,7 +75,7 @@ func (r *Reader) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Input = arrowconv.Input{Name: r.object.Name, Size: -1}
+	r.Input = arrowconv.Input{Name: r.object.Name, Size: -1, Constants: r.object.Constants}
 	if packing == plain && r.Format == "" {
 		r.Format = arrowconv.FormatMarked(magic)
 	}

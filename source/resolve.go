@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/apache/iceberg-go"
+
+	"github.com/icewright/icewright/arrowconv"
 )
 
 // Options says how origins are reached.
@@ -22,6 +24,8 @@ type Options struct {
 	Stdin io.Reader
 	// SpillDir is where standard input that must be read twice is kept. The default, "", is os.TempDir.
 	SpillDir string
+	// PathColumns are the directories of objects' names that are columns. The default is all: key=value.
+	PathColumns PathColumns
 
 	s3 s3API // the client, once it is needed; tests put a server of their own here
 }
@@ -32,6 +36,8 @@ type Object struct {
 	Name string
 	// Size is in stored bytes, compressed if the object is; -1 where it is not known.
 	Size int64
+	// Constants are the columns that Name has directories for.
+	Constants []arrowconv.Constant
 
 	origin origin
 }
@@ -80,7 +86,8 @@ func Resolve(ctx context.Context, args []string, o Options) ([]Object, error) {
 		objects = append(objects, found...)
 	}
 	slices.SortStableFunc(objects, func(a, b Object) int { return cmp.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(objects, func(a, b Object) bool { return a.Name == b.Name }), nil
+	objects = slices.CompactFunc(objects, func(a, b Object) bool { return a.Name == b.Name })
+	return objects, o.PathColumns.constants(objects)
 }
 
 const hiddenHint = `names that begin with "." or "_" are skipped unless they are named outright`

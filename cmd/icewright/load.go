@@ -56,6 +56,7 @@ schema decides.`,
 			}
 			j.Progress = reporter.report
 			j.Warn = func(text string) { a.log.Warn(text) }
+			j.Note = func(text string) { a.log.Debug(text) }
 			// The writer counts its buffers; what the collector leaves lying between two rounds is
 			// kept inside the same budget by more rounds.
 			debug.SetMemoryLimit(j.Memory)
@@ -86,6 +87,9 @@ schema decides.`,
 	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
 	f.directory(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")
 	f.text(&j.MaxRejects, "max-rejects", "", "most bad rows to set aside: `N` or N% (default: no bound)")
+	f.text(&j.PathColumns, "path-columns", "auto", "directories key=value of the path that are columns where a file lacks them: auto (those of the table, all in a new one), none, or `KEYS`: dt,region")
+	f.text(&j.SourceColumns, "source-columns", "", "add columns for the file that a row is from and its number in it, with these `NAMES`; give them with = (default: none)")
+	f.Lookup("source-columns").NoOptDefVal = "source_file,source_row"
 
 	f = under(cmd.Flags(), headTable)
 	f.text(&j.Schema, "schema", "", "`FILE` with the schema, Iceberg JSON or YAML (default: inferred)")
