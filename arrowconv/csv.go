@@ -1,6 +1,7 @@
 package arrowconv
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -18,22 +20,34 @@ import (
 // csvInput is a CSV input whose header has been read.
 type csvInput struct {
 	Input
-	chunks *csvChunks
-	delim  byte
-	header []string // nil without one
-	first  csvChunk // what came with the header; no data at the end of the input
+	chunks  *csvChunks
+	dialect dialect
+	header  []string // nil without one
+	first   csvChunk // what came with the header; no data at the end of the input
 }
 
-// openCSV reads the header, if there is one, and the chunk that it is in.
+// openCSV settles the dialect and reads the header, if there is one, and the chunk that it is in.
 func openCSV(in Input, o Options) (*csvInput, error) {
-	delim, err := o.CSV.delimiter(o.Format)
-	if err != nil {
+	c := &csvInput{Input: in}
+	r := bufio.NewReaderSize(in.Reader, dialectHead)
+	c.Reader = r
+	if err := c.skipMark(r); err != nil {
 		return nil, err
 	}
-	c := &csvInput{Input: in, delim: delim, chunks: newCSVChunks(in.Reader, delim, o)}
-	if err := c.skipMark(); err != nil {
+	if err := c.skipLines(r, o); err != nil {
 		return nil, err
 	}
+	head, err := r.Peek(dialectHead)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, named(in.Name, err)
+	}
+	if c.dialect, err = o.CSV.settle(o.Format, head, err != nil); err != nil {
+		return nil, inputErrorf(hintOf(err), "%s: %w", in.Name, err)
+	}
+	if o.Note != nil && o.CSV.Delimiter == 0 && len(head) > 0 {
+		o.Note(o.CSV.note(in.Name, o.Format, c.dialect))
+	}
+	c.chunks = newCSVChunks(r, c.dialect, o)
 	for {
 		ch, err := c.chunks.next()
 		switch {
@@ -58,33 +72,53 @@ func openCSV(in Input, o Options) (*csvInput, error) {
 }
 
 // skipMark passes over the mark of UTF-8 and refuses that of UTF-16.
-func (c *csvInput) skipMark() error {
-	head := make([]byte, len(utf8BOM))
-	n, err := io.ReadFull(c.Reader, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+func (c *csvInput) skipMark(r *bufio.Reader) error {
+	head, err := r.Peek(len(utf8BOM))
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
 		return named(c.Name, err)
-	}
-	head = head[:n]
-	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
-		return inputErrorf("convert it: iconv -f UTF-16 -t UTF-8", "%s: it is UTF-16, and must be UTF-8", c.Name)
-	}
-	if !bytes.Equal(head, utf8BOM) {
-		c.chunks.carry = head
+	case isUTF16(head):
+		return notUTF16(c.Name)
+	case bytes.Equal(head, utf8BOM):
+		_, err = r.Discard(len(head))
+		return err
 	}
 	return nil
 }
 
-func (c CSVOptions) delimiter(f Format) (byte, error) {
-	switch d := c.Delimiter; {
-	case d == 0 && f == TSV:
-		return '\t', nil
-	case d == 0:
-		return ',', nil
-	case d == '"' || d == '\r' || d == '\n' || d >= utf8.RuneSelf:
-		return 0, inputErrorf("", "%q cannot be a delimiter", d)
-	default:
-		return d, nil
+// isUTF16 says whether an input begins with the mark of UTF-16.
+func isUTF16(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff"))
+}
+
+func notUTF16(name string) error {
+	return inputErrorf("convert it: iconv -f UTF-16 -t UTF-8", "%s: it is UTF-16, and must be UTF-8", name)
+}
+
+// skipLines passes over the lines before the header. An empty input has no lines to miss.
+func (c *csvInput) skipLines(r *bufio.Reader, o Options) error {
+	for n := range o.CSV.Skip {
+		length := 0
+		for {
+			part, err := r.ReadSlice('\n')
+			if length += len(part); length > o.MaxRowBytes {
+				return inputErrorf("", "%s: line %d, which is to be skipped, is longer than %d bytes", c.Name, n+1, o.MaxRowBytes)
+			}
+			if err == nil || errors.Is(err, io.EOF) && length > 0 {
+				break
+			}
+			switch {
+			case errors.Is(err, bufio.ErrBufferFull):
+			case !errors.Is(err, io.EOF):
+				return named(c.Name, err)
+			case n == 0:
+				return nil
+			default:
+				return inputErrorf("", "%s: it has %s, and %d are to be skipped", c.Name, countOf(n, "line"), o.CSV.Skip)
+			}
+		}
 	}
+	return nil
 }
 
 // skip takes n bytes, whole rows, from the head of the chunk.
@@ -92,16 +126,25 @@ func (ch csvChunk) skip(n int) csvChunk {
 	ch.data = ch.data[n:]
 	bad := make([]badRow, 0, len(ch.bad))
 	for _, b := range ch.bad {
-		bad = append(bad, badRow{b.from - n, b.to - n, b.reason})
+		if b.from >= n {
+			bad = append(bad, badRow{b.from - n, b.to - n, b.reason})
+		}
 	}
 	ch.bad = bad
 	return ch
 }
 
-// readHeader takes the header from the head of ch, unless all of ch is blank.
+// readHeader takes the header from the head of ch, unless all of ch is blank lines and comments.
 func (c *csvInput) readHeader(ch *csvChunk) (bool, error) {
-	n := 0
+	n, bad := 0, ch.bad
 	for n < len(ch.data) {
+		if len(bad) > 0 && bad[0].from == n {
+			if bad[0].reason != aComment {
+				return false, inputErrorf("", "%s: header: %s", c.Name, bad[0].reason)
+			}
+			n, bad = bad[0].to, bad[1:]
+			continue
+		}
 		line := ch.data[n : n+bytes.IndexByte(ch.data[n:], '\n')+1]
 		if len(trimLineEnd(line)) > 0 {
 			break
@@ -111,26 +154,21 @@ func (c *csvInput) readHeader(ch *csvChunk) (bool, error) {
 	if n == len(ch.data) {
 		return false, nil
 	}
-	if len(ch.bad) > 0 && ch.bad[0].from == n {
-		return false, inputErrorf("", "%s: header: %s", c.Name, ch.bad[0].reason)
+	end, _ := c.dialect.rowEnd(ch.data, n)
+	row := csvChunk{data: ch.data[n:end], quotes: true}
+	if bytes.IndexByte(trimLineEnd(row.data), '\r') >= 0 && bytes.Count(row.data, []byte("\n")) == 1 {
+		return false, inputErrorf(`if its lines end with CR alone, put LF there: tr '\r' '\n'`, "%s: header: it has a carriage return", c.Name)
 	}
-	end := n
-	for in := false; in || ch.data[end] != '\n'; end++ {
-		in = in != (ch.data[end] == '"')
-	}
-	row := csvChunk{data: ch.data[n : end+1], quotes: true}
-	ends := fieldEnds(nil, row.data, 0, len(row.data), c.delim, true)
+	ends := c.dialect.fieldEnds(nil, row.data, 0, len(row.data), true)
 	var s csvRows
-	s.split(row, c.delim, len(ends))
+	s.split(row, c.dialect, len(ends))
 	if s.n == 0 { // one empty name would be a blank line
 		return false, nil
 	}
 	for i := range ends {
 		x := s.column(i)
 		name := x.at(0)
-		if len(name) > 0 && name[0] == '"' {
-			_, name = unquote(nil, name)
-		}
+		_, name = c.dialect.text(nil, name)
 		if !utf8.Valid(name) {
 			return false, inputErrorf("", "%s: header: name %d is not valid UTF-8", c.Name, i+1)
 		}
@@ -140,7 +178,7 @@ func (c *csvInput) readHeader(ch *csvChunk) (bool, error) {
 		}
 		c.header = append(c.header, string(name))
 	}
-	*ch = ch.skip(end + 1)
+	*ch = ch.skip(end)
 	return true, nil
 }
 
@@ -162,7 +200,7 @@ func (c *csvInput) next() (csvChunk, error) {
 // same, by position.
 func (c *csvInput) align(to *target) ([]int, error) {
 	if c.header == nil {
-		columns := to.byPosition(c.first.fieldsOfFirstRow(c.delim))
+		columns := to.byPosition(c.fieldsOfFirstRow())
 		return columns, to.checkText(c.Input, columns)
 	}
 	given := make([]bool, len(to.fields))
@@ -188,9 +226,9 @@ func (c *csvInput) align(to *target) ([]int, error) {
 // had another delimiter, it says so.
 func (c *csvInput) unknown(to *target, name string) error {
 	if len(c.header) == 1 {
-		for _, d := range ",;\t|" {
-			if byte(d) != c.delim && bytes.IndexByte([]byte(name), byte(d)) >= 0 {
-				return inputErrorf(fmt.Sprintf("is %q the delimiter? Then say --delimiter %q", d, string(d)),
+		for _, d := range []byte(delimiters) {
+			if d != c.dialect.delim && strings.IndexByte(name, d) >= 0 {
+				return inputErrorf(fmt.Sprintf("is %q the delimiter? Then say --csv-delimiter %s", d, shellByte(d)),
 					"%s: the header is one column, %s, that is not in the table", c.Name, quoteShort(name))
 			}
 		}
@@ -256,14 +294,14 @@ func newCSVWorker(c *csvInput, to *target, place []int, o Options) *csvWorker {
 	w := &csvWorker{in: c, to: to, o: o, place: place}
 	nulls := newCSVNulls(o.CSV.Nulls)
 	for _, i := range place {
-		w.columns = append(w.columns, newCSVColumn(to.fields[i], to.arrow.Field(i).Type, nulls, o))
+		w.columns = append(w.columns, newCSVColumn(to.fields[i], to.arrow.Field(i).Type, c.dialect, nulls, o))
 	}
 	return w
 }
 
 func (w *csvWorker) convert(ch csvChunk) piece {
 	s := &w.rows
-	s.split(ch, w.in.delim, len(w.columns))
+	s.split(ch, w.in.dialect, len(w.columns))
 	defer w.in.chunks.recycle(ch)
 	if at, long := s.longerThan(w.o.MaxRowBytes); long {
 		return piece{err: errLongRow, rows: at}

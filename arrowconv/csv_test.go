@@ -75,6 +75,16 @@ func storyOptions(t *testing.T, d *datadriven.TestData) Options {
 		switch arg.Key {
 		case "delimiter":
 			o.CSV.Delimiter = unescapeStory(t, arg.Vals[0])[0]
+		case "quote":
+			if o.CSV.Quote = NoQuote; arg.Vals[0] != "none" {
+				o.CSV.Quote = arg.Vals[0][0]
+			}
+		case "escape":
+			o.CSV.Escape = unescapeStory(t, arg.Vals[0])[0]
+		case "comment":
+			o.CSV.Comment = arg.Vals[0][0]
+		case "skip":
+			d.ScanArgs(t, "skip", &o.CSV.Skip)
 		case "nulls":
 			o.CSV.Nulls = []string{}
 			for _, v := range arg.Vals {

@@ -1,7 +1,7 @@
 package arrowconv
 
 import (
-	"bytes"
+	"math"
 	"unicode/utf8"
 	"unsafe"
 
@@ -64,6 +64,8 @@ type csvColumn struct {
 	point byte
 	alloc memory.Allocator
 
+	dialect dialect
+
 	careful  bool      // some null token would be read as a value
 	instants *instants // timestamps
 	buf      []byte    // the text of a quoted cell
@@ -80,8 +82,8 @@ type csvColumn struct {
 	utf8   bool // the chunk is known to be UTF-8
 }
 
-func newCSVColumn(f iceberg.NestedField, at arrow.DataType, nulls *csvNulls, o Options) *csvColumn {
-	c := &csvColumn{field: f, arrow: at, nulls: nulls, point: '.', alloc: o.Alloc}
+func newCSVColumn(f iceberg.NestedField, at arrow.DataType, d dialect, nulls *csvNulls, o Options) *csvColumn {
+	c := &csvColumn{field: f, arrow: at, dialect: d, nulls: nulls, point: '.', alloc: o.Alloc}
 	if o.CSV.DecimalComma {
 		c.point = ','
 	}
@@ -201,30 +203,12 @@ func (c *csvColumn) setNull(r int) {
 	c.absent++
 }
 
-// rare returns the text of a cell without its quotes, or that it is null. The text is good until the next call.
+// rare returns the text of a cell without its quotes and escapes, or that it is null. The text is good until the next call.
 func (c *csvColumn) rare(cell []byte) (text []byte, null bool) {
-	if len(cell) > 0 && cell[0] == '"' {
-		c.buf, text = unquote(c.buf, cell)
-		return text, false
+	if null = (len(cell) == 0 || cell[0] != c.dialect.quote) && c.nulls.is(cell); !null {
+		c.buf, text = c.dialect.text(c.buf, cell)
 	}
-	return cell, c.nulls.is(cell)
-}
-
-// unquote returns the text of a quoted field; doubled quotes are undone in buf, which it returns, too.
-func unquote(buf, cell []byte) (_, text []byte) {
-	inner := cell[1 : len(cell)-1]
-	i := bytes.IndexByte(inner, '"')
-	if i < 0 {
-		return buf, inner
-	}
-	buf = buf[:0]
-	for i >= 0 {
-		buf = append(buf, inner[:i+1]...)
-		inner = inner[i+2:]
-		i = bytes.IndexByte(inner, '"')
-	}
-	buf = append(buf, inner...)
-	return buf, buf
+	return text, null
 }
 
 // fill converts a column of fixed width with parse, cell by cell.
@@ -361,11 +345,14 @@ func (c *csvColumn) strings(x cells) {
 	const step = 16
 	offsets, values := c.variable(c.width(x) + step)
 	values = values[:cap(values)]
-	at, longest := 0, c.nulls.longest
+	at, longest, quote := 0, c.nulls.longest, c.dialect.quote
+	if c.dialect.escape != 0 {
+		longest = math.MaxInt // any cell may have one
+	}
 	for r := range c.n {
 		from, to := x.span(r)
 		n := to - from
-		if n <= longest || x.data[from] == '"' || !c.utf8 {
+		if n <= longest || x.data[from] == quote || !c.utf8 {
 			text, null := c.rare(x.data[from:to])
 			if null {
 				c.setNull(r)

@@ -29,7 +29,7 @@ func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, e
 		if c.first.bytes == 0 {
 			return nil, inputErrorf("give a schema file with --schema", "%s: it is empty, and a schema cannot be inferred from it", in.Name)
 		}
-		for i := range c.first.fieldsOfFirstRow(c.delim) {
+		for i := range c.fieldsOfFirstRow() {
 			names = append(names, fmt.Sprintf("column_%d", i+1))
 		}
 	}
@@ -75,25 +75,22 @@ func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, e
 	fields := make([]iceberg.NestedField, len(names))
 	for i, name := range names {
 		fields[i] = iceberg.NestedField{Name: name, Type: total[i].typ(o.Decimals)}
+		if o.Note != nil && total[i].commaNumbers() {
+			o.Note(Note{Source: in.Name, Text: "column " + quoteShort(name) + " is text: its numbers have a decimal comma, which --decimal-comma reads"})
+		}
 	}
 	return freshIDs(fields)
 }
 
-// fieldsOfFirstRow is the number of fields of the first row that is not blank.
-func (ch csvChunk) fieldsOfFirstRow(delim byte) int {
-	ends := fieldEnds(nil, ch.data, 0, len(ch.data), delim, ch.quotes)
-	fields, begin := 0, uint32(0)
-	for _, e := range ends {
-		fields++
-		if ch.data[e] != '\n' {
-			continue
+// fieldsOfFirstRow is the number of fields of the first good row of an input without a header.
+func (c *csvInput) fieldsOfFirstRow() int {
+	first := 0
+	c.dialect.eachRow(c.first, func(_ []byte, fields int) {
+		if first == 0 {
+			first = fields
 		}
-		if len(trimLineEnd(ch.data[begin:e+1])) > 0 {
-			break
-		}
-		fields, begin = 0, e+1
-	}
-	return max(fields, 1)
+	})
+	return max(first, 1)
 }
 
 // csvInferrer looks at chunks, one at a time.
@@ -110,7 +107,7 @@ type csvInferrer struct {
 // look gives the evidence of ch, of at most left rows where left is not negative, and counts it down.
 func (w *csvInferrer) look(ch csvChunk, left *int64) csvEvidence {
 	s := &w.rows
-	s.split(ch, w.in.delim, w.columns)
+	s.split(ch, w.in.dialect, w.columns)
 	defer w.in.chunks.recycle(ch)
 	if at, long := s.longerThan(w.o.MaxRowBytes); long {
 		return csvEvidence{rows: at, err: errLongRow}
@@ -137,11 +134,10 @@ func (w *csvInferrer) look(ch csvChunk, left *int64) csvEvidence {
 }
 
 func (w *csvInferrer) cell(e *evidence, cell []byte, valid bool) {
-	if len(cell) > 0 && cell[0] == '"' {
-		w.buf, cell = unquote(w.buf, cell)
-	} else if w.nulls.is(cell) {
+	if (len(cell) == 0 || cell[0] != w.in.dialect.quote) && w.nulls.is(cell) {
 		return
 	}
+	w.buf, cell = w.in.dialect.text(w.buf, cell)
 	if valid || utf8.Valid(cell) { // else a reject of the load, whatever the type
 		e.addText(cell, w.point)
 	}

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// The grammar is RFC 4180's: a field that begins with a quote ends at the next quote that is not
+// The grammar is RFC 4180's, with the dialect's bytes for comma and quote: a field that begins with a quote ends at the next quote that is not
 // doubled, and a delimiter or line end must follow; any other field has no quote in it; a row ends
 // with LF, CRLF or the input. A row that breaks the grammar ends at the line end after the breach.
 //
@@ -45,16 +45,16 @@ var errLongRow = errors.New("row too long")
 // csvChunks cuts an input into chunks. Where it cuts depends on the bytes and the options alone.
 type csvChunks struct {
 	r         io.Reader
-	delim     byte
+	dialect   dialect
 	size, max int
 	carry     []byte // the start of a row, left over by the chunk before
 	eof       bool
 	free      *sync.Pool // of *[]byte
 }
 
-func newCSVChunks(r io.Reader, delim byte, o Options) *csvChunks {
+func newCSVChunks(r io.Reader, d dialect, o Options) *csvChunks {
 	size := min(o.ChunkBytes, maxChunk)
-	return &csvChunks{r: r, delim: delim, size: size, max: min(o.MaxRowBytes, maxChunk), free: new(sync.Pool)}
+	return &csvChunks{r: r, dialect: d, size: size, max: min(o.MaxRowBytes, maxChunk), free: new(sync.Pool)}
 }
 
 // maxChunk keeps positions within 32 bits, and offsets of Arrow strings too.
@@ -94,7 +94,7 @@ func (c *csvChunks) next() (csvChunk, error) {
 		if c.eof && b[len(b)-1] != '\n' {
 			b = append(b, '\n')
 		}
-		end, ch := scanRows(b, c.delim, c.eof)
+		end, ch := c.dialect.scanRows(b, c.eof)
 		if end > 0 {
 			rest := b[end:]
 			ch.data, ch.bytes = b[:end:cap(b)], int64(min(end, size))
@@ -116,34 +116,41 @@ func (c *csvChunks) next() (csvChunk, error) {
 
 // scanRows finds the end of the last whole row of b, 0 where there is none, and the rows before it
 // that break the grammar. b begins with a row. With eof, b ends with a line end and so does its last row.
-func scanRows(b []byte, delim byte, eof bool) (end int, ch csvChunk) {
+func (d dialect) scanRows(b []byte, eof bool) (end int, ch csvChunk) {
+	if d.escape != 0 || d.comment != 0 && hasLine(b, d.comment) {
+		return d.scanByByte(b, eof)
+	}
+	if !d.quoted() {
+		return bytes.LastIndexByte(b, '\n') + 1, ch
+	}
+	delim, quote := d.delim, d.quote
 	floor := 0 // the end of the last row known to end
 	at := 0    // outside quotes; all quotes before it are dealt with
 	for {
-		open := bytes.IndexByte(b[at:], '"')
+		open := bytes.IndexByte(b[at:], quote)
 		if open < 0 {
-			return lastRowEnd(b, floor, len(b)), ch
+			return lastRowEnd(b, floor, len(b), quote), ch
 		}
 		open += at
 		ch.quotes = true
 		breach, reason := open, strayQuote
 		if open == 0 || b[open-1] == delim || b[open-1] == '\n' {
 			var more bool
-			at, breach, more = closeQuote(b, open+1, delim)
+			at, breach, more = closeQuote(b, open+1, delim, quote)
 			switch {
 			case breach >= 0:
 				reason = afterQuote
 			case !more:
 				continue
 			case !eof:
-				return lastRowEnd(b, floor, open), ch
+				return lastRowEnd(b, floor, open, quote), ch
 			default:
-				from := lastRowEnd(b, floor, open)
+				from := lastRowEnd(b, floor, open, quote)
 				ch.bad = append(ch.bad, badRow{from, len(b), openQuote})
 				return len(b), ch
 			}
 		}
-		from := lastRowEnd(b, floor, open)
+		from := lastRowEnd(b, floor, open, quote)
 		nl := bytes.IndexByte(b[breach:], '\n')
 		if nl < 0 {
 			return from, ch // the row goes on beyond b
@@ -156,9 +163,9 @@ func scanRows(b []byte, delim byte, eof bool) (end int, ch csvChunk) {
 
 // closeQuote looks for the end of a quoted field whose text begins at k. It returns the position after
 // the closing quote; or that of a breach of the grammar, else -1; or that more bytes are needed.
-func closeQuote(b []byte, k int, delim byte) (at, breach int, more bool) {
+func closeQuote(b []byte, k int, delim, quote byte) (at, breach int, more bool) {
 	for {
-		i := bytes.IndexByte(b[k:], '"')
+		i := bytes.IndexByte(b[k:], quote)
 		if i < 0 {
 			return 0, -1, true
 		}
@@ -167,7 +174,7 @@ func closeQuote(b []byte, k int, delim byte) (at, breach int, more bool) {
 			return 0, -1, true
 		}
 		switch c := b[k]; {
-		case c == '"':
+		case c == quote:
 			k++
 		case c == delim || c == '\n':
 			return k, -1, false
@@ -181,13 +188,18 @@ func closeQuote(b []byte, k int, delim byte) (at, breach int, more bool) {
 	}
 }
 
+// hasLine says whether a line of b begins with c.
+func hasLine(b []byte, c byte) bool {
+	return len(b) > 0 && b[0] == c || bytes.Contains(b, []byte{'\n', c})
+}
+
 // lastRowEnd is the end of the last row that ends in b[floor:limit]; floor where none does. limit is
 // outside quotes and the grammar holds between the two, so the parity of quotes tells inside from outside.
-func lastRowEnd(b []byte, floor, limit int) int {
+func lastRowEnd(b []byte, floor, limit int, quote byte) int {
 	in := false
 	for i := limit - 1; i >= floor; i-- {
 		switch b[i] {
-		case '"':
+		case quote:
 			in = !in
 		case '\n':
 			if !in {
@@ -226,9 +238,13 @@ func inside(q uint64) uint64 {
 
 // fieldEnds appends the positions in b of the delimiters and line ends of b[from:to] that are outside
 // quotes. The grammar holds there, and quotes says whether there are any.
-func fieldEnds(pos []uint32, b []byte, from, to int, delim byte, quotes bool) []uint32 {
-	const nl, quote = '\n' * eachByte, '"' * eachByte
-	dl := uint64(delim) * eachByte
+func (d dialect) fieldEnds(pos []uint32, b []byte, from, to int, quotes bool) []uint32 {
+	if d.escape != 0 {
+		return d.escapedEnds(pos, b, from, to)
+	}
+	const nl = '\n' * eachByte
+	quotes = quotes && d.quoted()
+	dl, quote := uint64(d.delim)*eachByte, uint64(d.quote)*eachByte
 	var in uint64 // all ones when the block before ended inside quotes
 	i := from
 	for ; i+64 <= to; i += 64 {
@@ -264,9 +280,9 @@ func fieldEnds(pos []uint32, b []byte, from, to int, delim byte, quotes bool) []
 	quoted := in != 0
 	for ; i < to; i++ {
 		switch c := b[i]; {
-		case c == '"':
+		case quotes && c == d.quote:
 			quoted = !quoted
-		case !quoted && (c == '\n' || c == delim):
+		case !quoted && (c == '\n' || c == d.delim):
 			pos = append(pos, uint32(i))
 		}
 	}

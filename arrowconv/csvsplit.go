@@ -60,17 +60,17 @@ func (s *csvRows) number(r int) int64 {
 }
 
 // split cuts the rows of ch into columns fields each.
-func (s *csvRows) split(ch csvChunk, delim byte, columns int) {
+func (s *csvRows) split(ch csvChunk, d dialect, columns int) {
 	s.data, s.columns, s.rejects, s.ordinal = ch.data, columns, nil, nil
 	if len(ch.bad) == 0 {
-		s.ends = fieldEnds(s.ends[:0], ch.data, 0, len(ch.data), delim, ch.quotes)
+		s.ends = d.fieldEnds(s.ends[:0], ch.data, 0, len(ch.data), ch.quotes)
 		if s.regular() {
 			return
 		}
-		s.irregular(nil, delim, ch.quotes)
+		s.irregular(nil, d, ch.quotes)
 		return
 	}
-	s.irregular(ch.bad, delim, ch.quotes)
+	s.irregular(ch.bad, d, ch.quotes)
 }
 
 // regular sees to the usual case, that every row has as many fields as there are columns and no line
@@ -113,9 +113,9 @@ func (s *csvRows) trimCR(r int) {
 	}
 }
 
-// irregular goes row by row: it skips blank lines (where there are several columns) and takes out rows
+// irregular goes row by row: it skips comments, and blank lines where there are several columns, and takes out rows
 // that are ragged or break the grammar.
-func (s *csvRows) irregular(bad []badRow, delim byte, quotes bool) {
+func (s *csvRows) irregular(bad []badRow, d dialect, quotes bool) {
 	s.before, s.ordinal, s.ends = s.before[:0], make([]int32, 0, 64), s.ends[:0]
 	s.n, s.total = 0, 0
 	var ends []uint32
@@ -125,12 +125,14 @@ func (s *csvRows) irregular(bad []badRow, delim byte, quotes bool) {
 		if i < len(bad) {
 			to = bad[i].from
 		}
-		ends = fieldEnds(ends[:0], s.data, from, to, delim, quotes)
+		ends = d.fieldEnds(ends[:0], s.data, from, to, quotes)
 		s.addRows(ends, from)
 		if i == len(bad) {
 			return
 		}
-		s.takeOut(s.data[to:bad[i].to], bad[i].reason)
+		if bad[i].reason != aComment {
+			s.takeOut(s.data[to:bad[i].to], bad[i].reason)
+		}
 		from = bad[i].to
 	}
 }

@@ -1,6 +1,8 @@
 package arrowconv
 
 import (
+	"bytes"
+
 	"github.com/apache/iceberg-go"
 )
 
@@ -25,6 +27,7 @@ const (
 	kindLocal   // timestamps without a zone
 	kindInstant // timestamps with a zone
 	kindString  // everything else
+	kindComma   // numbers if a comma were the decimal point: strings, but worth a word
 )
 
 // merge adds what another piece of the column shows.
@@ -122,7 +125,11 @@ func (e *evidence) addLongNumber(s []byte, point byte) {
 		case "-Infinity", "-Inf", "-inf":
 			e.seen |= kindFloat
 		default:
-			e.seen |= kindString
+			if point == '.' && commaNumber(s) {
+				e.seen |= kindComma
+			} else {
+				e.seen |= kindString
+			}
 		}
 		return
 	}
@@ -148,6 +155,17 @@ func (e *evidence) addLongNumber(s []byte, point byte) {
 	if len(n.whole) > 0 && n.whole[0] != '0' {
 		e.whole = max(e.whole, len(n.whole))
 	}
+}
+
+// commaNumber says whether s is a number with a decimal comma.
+func commaNumber(s []byte) bool {
+	_, f := scanNumber(s, ',')
+	return f == faultNone && bytes.IndexByte(s, ',') >= 0
+}
+
+// commaNumbers says whether all that makes the column a string is that a comma is the decimal point.
+func (e *evidence) commaNumbers() bool {
+	return e.seen&kindComma != 0 && e.seen&^(kindComma|kindLong|kindBig|kindPoint|kindFloat) == 0
 }
 
 func hasExponent(s []byte) bool {

@@ -157,7 +157,7 @@ func guessText(head []byte) Format {
 		switch {
 		case tabs > commas:
 			return TSV
-		case commas > 0:
+		case commas > 0 || bytes.ContainsAny(line, ";|"):
 			return CSV
 		}
 	}

@@ -33,20 +33,6 @@ type Input struct {
 	Constants []Constant
 }
 
-// CSVOptions is the dialect of CSV and TSV inputs beyond RFC 4180.
-type CSVOptions struct {
-	// Delimiter is the byte between fields; it may not be a quote, a CR or an LF.
-	// The default, 0, is a comma, and a tab for TSV.
-	Delimiter byte
-	// NoHeader says that the first row is data; columns are then those of the schema, by position.
-	NoHeader bool
-	// Nulls are the texts of unquoted fields that mean null, whatever the column's type. A quoted
-	// field is never null. The default, nil, is the empty text alone; give "" with the others to keep it.
-	Nulls []string
-	// DecimalComma takes a comma for the decimal point in numbers; a point is then an error.
-	DecimalComma bool
-}
-
 // Options say how to read an input. The zero value reads with every default.
 type Options struct {
 	// Format of the input. The default, "", takes what DetectFormat says.
@@ -70,8 +56,19 @@ type Options struct {
 	// that ranges over the batches; an error from it ends the read with that error.
 	// The default, nil, ends the read at the first such row with a *RowError.
 	OnReject func(Reject) error
+	// Note hears what was decided where the options leave it open. It may be called from several goroutines
+	// at once, and twice about an input that is inferred from and then read. The default, nil, hears nothing.
+	Note func(Note)
 	// SpillDir is where an input without random access is spooled. The default, "", is os.TempDir.
 	SpillDir string
+}
+
+// Note is something that was decided where nobody said so: the dialect of a CSV input.
+type Note struct {
+	// Source is the input's name, Text what was decided.
+	Source, Text string
+	// Usual says that it is what anybody would expect.
+	Usual bool
 }
 
 func (o Options) withDefaults() Options {

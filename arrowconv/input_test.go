@@ -34,6 +34,8 @@ func TestDetectFormat(t *testing.T) {
 		{"-", "{}\n", NDJSON},
 		{"-", "{a},{b}\n", CSV},
 		{"data.2024", "a,b\n", CSV},
+		{"-", "a;b\n1;2\n", CSV},
+		{"-", "a|b\n", CSV},
 		{"-", "one word\n", ""},
 		{"-", "", ""},
 		{"-", "\x00\x01,\x02", ""},

@@ -1,6 +1,7 @@
 package arrowconv
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -63,6 +64,9 @@ func (e *RowError) Hint() string {
 	if e.Want != "" && readsWithComma(e.Value, e.Want) {
 		return "say --decimal-comma, or " + reject
 	}
+	if (e.Reason == strayQuote || e.Reason == afterQuote) && bytes.Contains(e.Raw, []byte(`\"`)) {
+		return `are quotes escaped with a backslash? Then say --csv-escape '\'; otherwise ` + reject
+	}
 	return "correct the row, or say " + reject
 }
 
@@ -101,6 +105,15 @@ func (e *inputError) Error() string { return e.msg }
 
 // Hint says what a user can do about it; "" where there is nothing to add.
 func (e *inputError) Hint() string { return e.hint }
+
+// hintOf is the hint of an error of inputErrorf.
+func hintOf(err error) string {
+	var e *inputError
+	if errors.As(err, &e) {
+		return e.hint
+	}
+	return ""
+}
 
 func (e *inputError) Unwrap() []error {
 	if e.cause == nil {

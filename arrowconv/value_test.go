@@ -106,7 +106,7 @@ func readValue(t testing.TB, of iceberg.Type, text string, zone *time.Location, 
 		if strings.HasPrefix(text, `"`) && cell == text {
 			continue
 		}
-		c := newCSVColumn(f, dt, newCSVNulls([]string{}), o)
+		c := newCSVColumn(f, dt, dialect{delim: 0x2c, quote: 0x22}, newCSVNulls([]string{}), o)
 		data := []byte(cell + "\n")
 		col, cells := c.convert(cells{data, []uint32{^uint32(0)}, []uint32{uint32(len(cell))}, 1, 1}, 1, false)
 		bad = faultNone

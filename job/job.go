@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -78,14 +79,27 @@ type Job struct {
 
 	// Format of the sources. The default, "", decides by each source's name and content.
 	Format arrowconv.Format
-	// Delimiter between CSV fields: one ASCII character, or "tab". Default: a comma (TSV: a tab).
-	Delimiter string
-	// NoHeader says that the first line is data; columns are then taken in table order.
-	NoHeader bool
-	// Nulls are the CSV tokens that mean null. Default: an empty field without quotes.
-	Nulls []string
+	// CSVDelimiter is between CSV fields: one ASCII character, "tab", or a code such as \x01. Default, "":
+	// detected; a comma unless the first rows show another (TSV: a tab).
+	CSVDelimiter string
+	// CSVQuote is what fields with delimiters in them are put in: one ASCII character, or "none".
+	// Default, "": a double quote.
+	CSVQuote string
+	// CSVEscape is what takes the meaning from a quote or a delimiter, such as a backslash. Default, "":
+	// quotes within quotes are doubled.
+	CSVEscape string
+	// CSVNulls are the CSV tokens that mean null. Default: an empty field without quotes.
+	CSVNulls []string
+	// CSVSkip is the number of lines before the CSV header. Default: 0.
+	CSVSkip int
+	// CSVComment is what CSV lines begin with that are no rows: one ASCII character. Default, "": none.
+	CSVComment string
+	// CSVNoHeader says that the first line is data; columns are then taken in table order. Default: false.
+	CSVNoHeader bool
 	// DecimalComma reads 12,50 as twelve and a half.
 	DecimalComma bool
+	// MaxRowBytes is the longest row of a text, a bound on memory: a longer one ends the run. Default, 0: 64 MiB.
+	MaxRowBytes int64
 	// TimeZone is the IANA name of the zone that timestamps without one are taken in. Default: UTC.
 	TimeZone string
 
@@ -157,6 +171,9 @@ type Job struct {
 	Now func() time.Time
 	// Progress hears how far the run is. Called from several goroutines; may be nil.
 	Progress func(Progress)
+	// Decided hears, once each, what was decided about a source where the job leaves it open and not everybody
+	// would expect it, such as a delimiter of CSV files that is no comma. May be nil.
+	Decided func(source, text string)
 	// Warn hears what the user should know though the run goes on. May be nil.
 	Warn func(string)
 	// Note hears what explains a result to who wonders about it. May be nil.
@@ -206,10 +223,13 @@ func (j Job) check() (s settings, err error) {
 	if s.convert.Format, err = arrowconv.ParseFormat(string(j.Format)); err != nil {
 		return s, usage(Hint(err), "--format: %s", err)
 	}
-	s.convert.CSV = arrowconv.CSVOptions{NoHeader: j.NoHeader, Nulls: j.Nulls, DecimalComma: j.DecimalComma}
-	if s.convert.CSV.Delimiter, err = parseDelimiter(j.Delimiter); err != nil {
+	if s.convert.CSV, err = j.dialect(); err != nil {
 		return s, err
 	}
+	if j.MaxRowBytes < 0 || j.MaxRowBytes > 0 && j.MaxRowBytes < minRow {
+		return s, usage("give it 1KiB or more", "--max-row-bytes: %d bytes is too little", j.MaxRowBytes)
+	}
+	s.convert.MaxRowBytes = int(min(j.MaxRowBytes, maxRow))
 	s.zone = time.UTC
 	if j.TimeZone != "" {
 		if s.zone, err = time.LoadLocation(j.TimeZone); err != nil {
@@ -278,6 +298,12 @@ func (j Job) check() (s settings, err error) {
 	return s, nil
 }
 
+// A row may be as short as a line of text, and must be found by 32-bit positions in its chunk.
+const (
+	minRow = 1 << 10
+	maxRow = 1 << 30
+)
+
 // minMemory is what a handful of open Parquet writers and the readers' chunks need.
 const minMemory = 64 << 20
 
@@ -301,6 +327,27 @@ func (j Job) now() time.Time {
 		return j.Now()
 	}
 	return time.Now()
+}
+
+// noteOnce passes on what arrowconv decides, each text once: what is true of one file mostly is of its
+// neighbours, which are read at the same time.
+func (j Job) noteOnce() func(arrowconv.Note) {
+	var mu sync.Mutex
+	heard := map[string]bool{}
+	return func(n arrowconv.Note) {
+		mu.Lock()
+		defer mu.Unlock()
+		if heard[n.Text] {
+			return
+		}
+		heard[n.Text] = true
+		switch {
+		case n.Usual:
+			j.note(n.Source + ": " + n.Text)
+		case j.Decided != nil:
+			j.Decided(n.Source, n.Text)
+		}
+	}
 }
 
 func (j Job) warn(format string, args ...any) {
@@ -337,18 +384,27 @@ func parseTable(name string) ([]string, error) {
 	return ident, nil
 }
 
-func parseDelimiter(text string) (byte, error) {
-	switch text {
-	case "":
-		return 0, nil
-	case "tab", `\t`:
-		return '\t', nil
+// dialect is what j says about CSV.
+func (j Job) dialect() (c arrowconv.CSVOptions, err error) {
+	c = arrowconv.CSVOptions{Skip: j.CSVSkip, NoHeader: j.CSVNoHeader, Nulls: j.CSVNulls, DecimalComma: j.DecimalComma}
+	for _, f := range []struct {
+		flag, text string
+		to         *byte
+	}{{"--csv-delimiter", j.CSVDelimiter, &c.Delimiter}, {"--csv-quote", j.CSVQuote, &c.Quote}, {"--csv-escape", j.CSVEscape, &c.Escape}, {"--csv-comment", j.CSVComment, &c.Comment}} {
+		switch {
+		case f.text == "":
+		case f.to == &c.Quote && strings.EqualFold(f.text, "none"):
+			c.Quote = arrowconv.NoQuote
+		default:
+			if *f.to, err = arrowconv.ParseDialectByte(f.text); err != nil {
+				return c, usage(Hint(err), "%s: %v", f.flag, err)
+			}
+		}
 	}
-	if len(text) != 1 || text[0] >= 0x80 || strings.ContainsAny(text, "\"\r\n\x00") {
-		return 0, usage("it is one ASCII character other than a quote or a line break, or the word tab",
-			"--delimiter: %q cannot be one", text)
+	if err := c.Check(); err != nil {
+		return c, usage("each of --csv-delimiter, --csv-quote, --csv-escape and --csv-comment is another character", "--csv-*: %v", err)
 	}
-	return text[0], nil
+	return c, nil
 }
 
 // parseShare reads "50%" or "0.5" as a number from 0 to 1.

@@ -52,6 +52,7 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 	if err != nil {
 		return rec, err
 	}
+	s.convert.Note = j.noteOnce()
 	cat, err := catalog.Open(ctx, j.Catalog)
 	if err != nil {
 		return rec, err

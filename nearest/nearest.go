@@ -5,8 +5,8 @@ import "strings"
 
 // Name returns the candidate that name is most likely a slip of, "" where none is near: the one
 // with the least insertions, deletions, changes and swaps of neighbours, up to two of them or a
-// third of the name. Case and separators don't count, and a name cut short is near. Of equals
-// the first wins.
+// third of the name. Case and separators don't count, and a name cut short is near, at its end
+// or by whole words at its beginning. Of equals the first wins.
 func Name(name string, candidates []string) string {
 	typed := fold(name)
 	slips := max(2, len(typed)/3)
@@ -20,11 +20,24 @@ func Name(name string, candidates []string) string {
 		if len(typed) > 1 && strings.HasPrefix(string(known), string(typed)) {
 			d = min(d, 1)
 		}
+		if lastWords(c, typed) {
+			d = min(d, 1)
+		}
 		if d < best {
 			best, found = d, c
 		}
 	}
 	return found
+}
+
+// lastWords says whether name ends in the words that typed is folded from, after others.
+func lastWords(name string, typed []byte) bool {
+	for i := range len(name) {
+		if c := name[i]; (c == '_' || c == '-' || c == ' ' || c == '.') && string(fold(name[i+1:])) == string(typed) {
+			return len(typed) > 1
+		}
+	}
+	return false
 }
 
 // fold drops what people write differently in one and the same name.

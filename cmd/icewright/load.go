@@ -57,6 +57,7 @@ schema decides.`,
 			j.Progress = reporter.report
 			j.Warn = func(text string) { a.log.Warn(text) }
 			j.Note = func(text string) { a.log.Debug(text) }
+			j.Decided = func(source, text string) { a.log.Info(text, "source", source) }
 			// The writer counts its buffers; what the collector leaves lying between two rounds is
 			// kept inside the same budget by more rounds.
 			debug.SetMemoryLimit(j.Memory)
@@ -80,10 +81,15 @@ schema decides.`,
 	f.text(&j.Table, "table", "", "`TABLE` to load into, with its namespace: air.flights (required)")
 	f.choice(&mode, "mode", "replace", []string{"replace"}, "how the run changes the table; replace is the only `MODE` of this version")
 	f.choice(&format, "format", "", arrowconv.FormatNames(), "`FORMAT` of the sources: "+arrowconv.FormatChoice()+" (default: by name and content)")
-	f.text(&j.Delimiter, "delimiter", "", "`CHARACTER` between CSV fields, or tab (default: a comma)")
-	f.truth(&j.NoHeader, "no-header", "the first CSV line is data; columns are in table order")
-	f.texts(&j.Nulls, "null", "CSV `TOKEN` that means null (repeatable; default: an empty field without quotes, which --null \"\" keeps)")
+	f.text(&j.CSVDelimiter, "csv-delimiter", "", "`CHARACTER` between CSV fields, tab, or a code such as \\x01 (default: detected, or else a comma)")
+	f.text(&j.CSVQuote, "csv-quote", "", "`CHARACTER` around CSV fields that hold a delimiter, or none (default: a double quote)")
+	f.text(&j.CSVEscape, "csv-escape", "", "`CHARACTER` before a quote or a delimiter that is text, such as \\ (default: quotes are doubled)")
+	f.texts(&j.CSVNulls, "csv-null", "CSV `TOKEN` that means null (repeatable; default: an empty field without quotes, which --csv-null \"\" keeps)")
+	f.number(&j.CSVSkip, "csv-skip", 0, "skip `N` lines before the CSV header")
+	f.text(&j.CSVComment, "csv-comment", "", "`CHARACTER` that begins CSV lines that are no rows (default: none)")
+	f.truth(&j.CSVNoHeader, "csv-no-header", "the first CSV line is data; columns are in table order")
 	f.truth(&j.DecimalComma, "decimal-comma", "numbers are written 12,50")
+	f.bytes(&j.MaxRowBytes, "max-row-bytes", 64<<20, "longest row of a text file; a longer one is an error")
 	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
 	f.directory(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")
 	f.text(&j.MaxRejects, "max-rejects", "", "most bad rows to set aside: `N` or N% (default: no bound)")

@@ -1,0 +1,85 @@
+package arrowconv
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/icewright/icewright/internal/gendoc"
+)
+
+// formatDocs is what docs/formats.md says of a format besides what the list of formats has.
+var formatDocs = map[Format]struct {
+	told   string   // what tells it where the name says nothing
+	flags  string   // that are its own
+	proofs []string // tests
+}{
+	CSV: {
+		"commas, semicolons or bars in the first line", "`--csv-*`, `--decimal-comma`",
+		[]string{"arrowconv.TestCSVStories", "arrowconv.FuzzCSV", "arrowconv.FuzzCSVDialects", "interop.TestAcidCSVSpectrum", "Scripts/csv"},
+	},
+	TSV: {
+		"more tabs than commas in the first line", "as CSV",
+		[]string{"arrowconv.TestCSVStories", "Scripts/csv"},
+	},
+	NDJSON: {
+		"an object that ends on its line", "",
+		[]string{"arrowconv.TestNDJSON", "arrowconv.FuzzNDJSON", "Scripts/ndjson"},
+	},
+	Parquet: {
+		"", "",
+		[]string{"arrowconv.TestParquetConversions", "arrowconv.TestParquetNested", "arrowconv.TestParquetRefusals", "Scripts/parquet"},
+	},
+}
+
+// TestDocsFormats: docs/formats.md has every format, and a test for each.
+func TestDocsFormats(t *testing.T) {
+	var rows [][]string
+	for _, f := range formats {
+		doc, ok := formatDocs[f.name]
+		if !ok {
+			t.Errorf("formatDocs lacks %s", f.name)
+			continue
+		}
+		gendoc.Proofs(t, doc.proofs...)
+		var proofs []string
+		for _, p := range doc.proofs {
+			proofs = append(proofs, "`"+p+"`")
+		}
+		told := doc.told
+		if f.marks != nil {
+			told = strings.TrimPrefix(told+", its first bytes, whatever the name", ", ")
+		}
+		rows = append(rows, []string{
+			"`" + strings.Join(append([]string{string(f.name)}, f.aliases...), "` `") + "`",
+			"`." + strings.Join(f.extensions, "` `.") + "`", told, doc.flags, strings.Join(proofs, " "),
+		})
+	}
+	gendoc.Check(t, "docs/formats.md", "formats", gendoc.Table([]string{"`--format`", "files", "told without a name by", "flags", "tests"}, rows...))
+}
+
+// TestDocsDetection shows first lines and what they are taken for.
+func TestDocsDetection(t *testing.T) {
+	var rows [][]string
+	for _, lines := range [][]string{
+		{"id,name", "1,a;b"},
+		{"id;name", "1;a,b"},
+		{"id\tname", "1\ta"},
+		{"id|name", "1|a"},
+		{"id\x01name", "1\x01a"},
+		{"name", "a;b"},
+		{"id;net, EUR;name", "1;12,50;a", "2;7;b"},
+		{"id,name|alias,value", "1,a|b,3"},
+		{"a,b;c", "1,2;3"},
+		{"'id','name'", "1,'a, b'"},
+		{"id,name", "1,'a'"},
+	} {
+		d, err := CSVOptions{}.settle(CSV, []byte(strings.Join(lines, "\n")+"\n"), true)
+		shown := CSVOptions{}.note("", CSV, d).Text
+		if err != nil {
+			shown = "refused: " + err.Error()
+		}
+		text := "`" + strings.Join(lines, "` `") + "`"
+		rows = append(rows, []string{strings.NewReplacer("\t", "⇥", "\x01", "␁").Replace(text), shown})
+	}
+	gendoc.Check(t, "docs/formats.md", "csv-detection", gendoc.Table([]string{"first lines", "taken for"}, rows...))
+}
