@@ -141,6 +141,7 @@ func (c *Catalog) call(ctx context.Context, f func(context.Context) error) error
 // is ErrNotFound.
 func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
 	var t *table.Table
+	ctx, answer := withLoadAnswer(ctx)
 	err := c.call(ctx, func(ctx context.Context) (err error) {
 		t, err = c.Catalog.LoadTable(ctx, ident)
 		return err
@@ -148,7 +149,7 @@ func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table
 	if err != nil {
 		return nil, fmt.Errorf("load table %s: %w", FormatIdentifier(ident), readError(err))
 	}
-	return t, nil
+	return c.storage(t, answer), nil
 }
 
 // CommitTable applies updates if requirements hold. Errors are classified:

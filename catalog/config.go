@@ -40,6 +40,9 @@ type Config struct {
 	// Props are further properties, in PyIceberg's and iceberg-go's spelling
 	// (token, credential, s3.endpoint, header.X-Y). They win over the files.
 	Props iceberg.Properties
+	// NoVendedCredentials has a REST catalog asked for no keys, and takes none: the
+	// client's own keys open the tables' storage. The default takes what is vended.
+	NoVendedCredentials bool
 	// Existing refuses to make an SQLite catalog that is not there yet: whoever only
 	// reads leaves nothing behind. The default makes it.
 	Existing bool

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +40,7 @@ const (
 
 // openREST opens a REST catalog: it asks the server for its configuration, and for
 // a token first where there is a credential.
-func openREST(ctx context.Context, name string, props iceberg.Properties, _ Config) (*Catalog, error) {
+func openREST(ctx context.Context, name string, props iceberg.Properties, cfg Config) (*Catalog, error) {
 	uri, err := url.Parse(props["uri"])
 	if err != nil || uri.Host == "" || uri.Scheme != "http" && uri.Scheme != "https" {
 		return nil, &ConfigError{What: fmt.Sprintf("uri %q is not that of a REST catalog", RedactURI(props["uri"])), Do: "write https://host/path, without v1"}
@@ -49,6 +50,7 @@ func openREST(ctx context.Context, name string, props iceberg.Properties, _ Conf
 	if err != nil {
 		return nil, err
 	}
+	transport.noVended = cfg.NoVendedCredentials
 	opts, err := restOptions(ctx, lib, transport)
 	if err != nil {
 		return nil, err
@@ -174,6 +176,14 @@ type restTransport struct {
 	// props are the client's own properties; bearer is its token, nil without one.
 	props  iceberg.Properties
 	bearer *bearer
+	// noVended asks for no keys, and takes none.
+	noVended bool
+
+	mu sync.Mutex
+	// defaults and overrides are the server's own configuration.
+	defaults, overrides iceberg.Properties
+	vendors             map[string]*vendor // by table
+
 	// secrets must be in no error, also where the server repeats what it was sent.
 	secrets []string
 }
@@ -259,7 +269,7 @@ func newRESTTransport(props iceberg.Properties) (*restTransport, error) {
 	if conf != nil {
 		t.TLSClientConfig = conf
 	}
-	return &restTransport{Transport: t, total: restTotalFactor * answer, props: props, secrets: secretsOf(props)}, nil
+	return &restTransport{Transport: t, total: restTotalFactor * answer, props: props, secrets: secretsOf(props), vendors: map[string]*vendor{}}, nil
 }
 
 // RoundTrip sends the request, and once more where the server no longer takes the
@@ -269,6 +279,10 @@ func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if key, ok := r.Context().Value(idempotencyKey{}).(string); ok && r.Method == http.MethodPost && t.idempotent.Load() {
 		r = r.Clone(r.Context())
 		r.Header.Set("Idempotency-Key", key)
+	}
+	if t.noVended {
+		r = r.Clone(r.Context())
+		r.Header.Del("X-Iceberg-Access-Delegation")
 	}
 	rsp, err := t.send(r)
 	if err != nil || t.bearer == nil || rsp.StatusCode != http.StatusUnauthorized && rsp.StatusCode != statusTokenExpired ||
@@ -316,17 +330,32 @@ func (t *restTransport) send(r *http.Request) (*http.Response, error) {
 	}
 	t.note(r, rsp.StatusCode)
 	rsp.Body = &timedBody{rsp.Body, ctx, func() { timer.Stop(); cancel(nil) }}
-	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/v1/config") && rsp.StatusCode == http.StatusOK {
+	switch {
+	case rsp.StatusCode != http.StatusOK:
+	case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/v1/config"):
 		return t.learn(rsp)
+	case ctx.Value(loadAnswerKey{}) != nil && r.Method != http.MethodHead:
+		body, err := whole(rsp)
+		if err != nil {
+			return nil, err
+		}
+		keepLoadAnswer(ctx, body, rsp.Header.Get("Date"))
 	}
 	return rsp, nil
+}
+
+// whole reads the body of rsp and leaves it there to be read again.
+func whole(rsp *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(rsp.Body)
+	_ = rsp.Body.Close()
+	rsp.Body = io.NopCloser(bytes.NewReader(body))
+	return body, err
 }
 
 // learn reads from the server's configuration whether it heeds idempotency keys, and
 // what it says about tokens: iceberg-go keeps no field that it does not know.
 func (t *restTransport) learn(rsp *http.Response) (*http.Response, error) {
-	body, err := io.ReadAll(rsp.Body)
-	_ = rsp.Body.Close()
+	body, err := whole(rsp)
 	if err != nil {
 		return nil, err
 	}
@@ -336,13 +365,15 @@ func (t *restTransport) learn(rsp *http.Response) (*http.Response, error) {
 	}
 	if json.Unmarshal(body, &config) == nil {
 		t.idempotent.Store(config.Lifetime != "")
+		t.mu.Lock()
+		t.defaults, t.overrides = config.Defaults, config.Overrides
+		t.mu.Unlock()
 		if t.bearer != nil {
 			if err := t.bearer.learn(t.props, config.Defaults, config.Overrides); err != nil {
 				return nil, err
 			}
 		}
 	}
-	rsp.Body = io.NopCloser(bytes.NewReader(body))
 	return rsp, nil
 }
 

@@ -30,7 +30,8 @@ import (
 // decoded, as in Java and PyIceberg, so that "a%20b", "a+b" and "a b" are three keys.
 type s3IO struct {
 	ctx    context.Context
-	client *s3.Client
+	client *s3.Client // nil where a vendor has one for each location
+	vendor *vendor
 	log    *writeLog
 }
 
@@ -47,15 +48,35 @@ func openS3(ctx context.Context, _ *url.URL, props map[string]string) (iceio.IO,
 	if err != nil {
 		return nil, err
 	}
+	return newS3IO(ctx, client, nil), nil
+}
+
+func newS3IO(ctx context.Context, client *s3.Client, v *vendor) *s3IO {
 	log := writeLogOf(ctx)
 	if ctx.Value(boundKey{}) == nil {
 		ctx = context.WithoutCancel(ctx)
 	}
-	return &s3IO{ctx: ctx, client: client, log: log}, nil
+	return &s3IO{ctx: ctx, client: client, vendor: v, log: log}
 }
 
 func (s *s3IO) bind(ctx context.Context) iceio.IO {
-	return &s3IO{ctx: ctx, client: s.client, log: s.log}
+	return &s3IO{ctx: ctx, client: s.client, vendor: s.vendor, log: s.log}
+}
+
+// at splits a location and returns the client for it.
+func (s *s3IO) at(op, name string) (client *s3.Client, bucket, key string, err error) {
+	if bucket, key, err = s3Split(op, name); err != nil {
+		return nil, "", "", err
+	}
+	client, err = s.clientFor(name)
+	return client, bucket, key, err
+}
+
+func (s *s3IO) clientFor(location string) (*s3.Client, error) {
+	if s.vendor == nil {
+		return s.client, nil
+	}
+	return s.vendor.client(s.ctx, location)
 }
 
 // StorageError is an error of S3: what was done, to which location, and why it
@@ -151,11 +172,11 @@ func (s *s3IO) Stat(name string) (fs.FileInfo, error) {
 }
 
 func (s *s3IO) head(op, name string) (s3Info, error) {
-	bucket, key, err := s3Split(op, name)
+	client, bucket, key, err := s.at(op, name)
 	if err != nil {
 		return s3Info{}, err
 	}
-	h, err := s.client.HeadObject(s.ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
+	h, err := client.HeadObject(s.ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {
 		return s3Info{}, &StorageError{op, name, err}
 	}
@@ -164,11 +185,11 @@ func (s *s3IO) head(op, name string) (s3Info, error) {
 
 // ReadFile reads the whole file with one request.
 func (s *s3IO) ReadFile(name string) ([]byte, error) {
-	bucket, key, err := s3Split("read", name)
+	client, bucket, key, err := s.at("read", name)
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.client.GetObject(s.ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	out, err := client.GetObject(s.ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {
 		return nil, &StorageError{"read", name, err}
 	}
@@ -186,13 +207,13 @@ func (s *s3IO) ReadFile(name string) ([]byte, error) {
 
 // read fills p from offset off with one request.
 func (s *s3IO) read(name string, p []byte, off int64) error {
-	bucket, key, err := s3Split("read", name)
+	client, bucket, key, err := s.at("read", name)
 	if err != nil {
 		return err
 	}
 	// A connection that breaks in the middle of a body is beyond the SDK's retries.
 	for try := 0; ; try++ {
-		n, err := s.readRange(bucket, key, p, off)
+		n, err := s.readRange(client, bucket, key, p, off)
 		if err == nil {
 			return nil
 		}
@@ -203,8 +224,8 @@ func (s *s3IO) read(name string, p []byte, off int64) error {
 	}
 }
 
-func (s *s3IO) readRange(bucket, key string, p []byte, off int64) (int, error) {
-	out, err := s.client.GetObject(s.ctx, &s3.GetObjectInput{
+func (s *s3IO) readRange(client *s3.Client, bucket, key string, p []byte, off int64) (int, error) {
+	out, err := client.GetObject(s.ctx, &s3.GetObjectInput{
 		Bucket: &bucket, Key: &key, Range: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+int64(len(p))-1)),
 	})
 	if err != nil {
@@ -221,11 +242,11 @@ func (s *s3IO) readRange(bucket, key string, p []byte, off int64) (int, error) {
 
 // Remove removes the object; S3 does not tell whether there was one.
 func (s *s3IO) Remove(name string) error {
-	bucket, key, err := s3Split("remove", name)
+	client, bucket, key, err := s.at("remove", name)
 	if err != nil {
 		return err
 	}
-	if _, err := s.client.DeleteObject(s.ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+	if _, err := client.DeleteObject(s.ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
 		return &StorageError{"remove", name, err}
 	}
 	return nil
@@ -238,22 +259,26 @@ const deleteBatch = 1000
 // gone. What a request for many cannot remove is tried one by one, as some stores
 // have no such request.
 func (s *s3IO) DeleteFiles(ctx context.Context, names []string) (deleted []string, err error) {
-	bound := &s3IO{ctx: ctx, client: s.client}
-	byBucket := map[string][]string{}
+	bound := &s3IO{ctx: ctx, client: s.client, vendor: s.vendor}
+	type home struct {
+		client *s3.Client
+		bucket string
+	}
+	byHome := map[home][]string{}
 	var errs []error
 	for _, name := range names {
-		bucket, _, err := s3Split("remove", name)
+		client, bucket, _, err := bound.at("remove", name)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		byBucket[bucket] = append(byBucket[bucket], name)
+		byHome[home{client, bucket}] = append(byHome[home{client, bucket}], name)
 	}
-	for bucket, names := range byBucket {
+	for home, names := range byHome {
 		for len(names) > 0 {
 			batch := names[:min(deleteBatch, len(names))]
 			names = names[len(batch):]
-			gone, left := bound.deleteMany(bucket, batch)
+			gone, left := bound.deleteMany(home.client, home.bucket, batch)
 			deleted = append(deleted, gone...)
 			gone, err := bound.deleteEach(left)
 			deleted = append(deleted, gone...)
@@ -263,13 +288,13 @@ func (s *s3IO) DeleteFiles(ctx context.Context, names []string) (deleted []strin
 	return deleted, errors.Join(errs...)
 }
 
-func (s *s3IO) deleteMany(bucket string, names []string) (gone, left []string) {
+func (s *s3IO) deleteMany(client *s3.Client, bucket string, names []string) (gone, left []string) {
 	ids := make([]types.ObjectIdentifier, len(names))
 	for i, name := range names {
 		_, key, _ := s3Split("remove", name)
 		ids[i] = types.ObjectIdentifier{Key: &key}
 	}
-	out, err := s.client.DeleteObjects(s.ctx, &s3.DeleteObjectsInput{
+	out, err := client.DeleteObjects(s.ctx, &s3.DeleteObjectsInput{
 		Bucket: &bucket, Delete: &types.Delete{Objects: ids, Quiet: aws.Bool(true)},
 	})
 	if err != nil {
@@ -322,7 +347,11 @@ func (s *s3IO) WalkDir(root string, fn fs.WalkDirFunc) error {
 	if prefix = strings.TrimRight(prefix, "/"); prefix != "" {
 		prefix += "/"
 	}
-	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	client, err := s.clientFor(root)
+	if err != nil {
+		return err
+	}
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	skip := "" // a directory that fn is done with
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(s.ctx)

@@ -128,7 +128,7 @@ func newS3Client(ctx context.Context, props map[string]string) (*s3.Client, erro
 	if signing, err := isTrue(iceio.S3RemoteSigningEnabled); err != nil {
 		return nil, err
 	} else if signing {
-		return nil, &ConfigError{What: iceio.S3RemoteSigningEnabled + " is not supported", Do: "let the catalog vend credentials instead"}
+		return nil, &ConfigError{What: iceio.S3RemoteSigningEnabled + " is not supported", Do: "let the catalog vend keys instead of signing requests, or use your own with --no-vended-credentials"}
 	}
 	client, err := s3HTTPClient(get)
 	if err != nil {

@@ -39,35 +39,35 @@ var (
 // goes with one request. There is no object before Close returns, and none after
 // Abort. The writer is an Aborter and is for one goroutine.
 func (s *s3IO) Create(name string) (iceio.FileWriter, error) {
-	bucket, key, err := s3Split("write", name)
+	client, bucket, key, err := s.at("write", name)
 	if err != nil {
 		return nil, err
 	}
 	s.log.add(s, name)
-	return &s3Writer{io: s, name: name, bucket: bucket, key: key}, nil
+	return &s3Writer{io: s, client: client, name: name, bucket: bucket, key: key}, nil
 }
 
 // WriteFile stores content with one request, whatever its size.
 func (s *s3IO) WriteFile(name string, content []byte) error {
-	bucket, key, err := s3Split("write", name)
+	client, bucket, key, err := s.at("write", name)
 	if err != nil {
 		return err
 	}
 	s.log.add(s, name)
-	return s.put(name, bucket, key, content)
+	return s.put(client, name, bucket, key, content)
 }
 
 // put stores a whole object. When the answer is lost the object may be there; it is
 // removed, since a caller that sees an error does not refer to it.
-func (s *s3IO) put(name, bucket, key string, content []byte) error {
-	_, err := s.client.PutObject(s.ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content)})
+func (s *s3IO) put(client *s3.Client, name, bucket, key string, content []byte) error {
+	_, err := client.PutObject(s.ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content)})
 	if err == nil {
 		return nil
 	}
 	if status := s3Status(err); status == 0 || status >= 500 {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s3Cleanup)
 		defer cancel()
-		_, _ = s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
+		_, _ = client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
 	}
 	return &StorageError{"write", name, err}
 }
@@ -76,6 +76,7 @@ func (s *s3IO) put(name, bucket, key string, content []byte) error {
 // goroutines, which end before Close or Abort does.
 type s3Writer struct {
 	io                *s3IO
+	client            *s3.Client
 	name, bucket, key string
 
 	buf    []byte
@@ -144,7 +145,7 @@ func (w *s3Writer) send() error {
 		return err
 	}
 	if w.uploadID == nil {
-		out, err := w.io.client.CreateMultipartUpload(w.io.ctx, &s3.CreateMultipartUploadInput{Bucket: &w.bucket, Key: &w.key})
+		out, err := w.client.CreateMultipartUpload(w.io.ctx, &s3.CreateMultipartUploadInput{Bucket: &w.bucket, Key: &w.key})
 		if err != nil {
 			return &StorageError{"write", w.name, err}
 		}
@@ -160,7 +161,7 @@ func (w *s3Writer) send() error {
 	w.buf, w.pooled = nil, nil
 	w.sending.Go(func() {
 		defer func() { <-s3Slots }()
-		out, err := w.io.client.UploadPart(w.io.ctx, &s3.UploadPartInput{
+		out, err := w.client.UploadPart(w.io.ctx, &s3.UploadPartInput{
 			Bucket: &w.bucket, Key: &w.key, UploadId: w.uploadID, PartNumber: aws.Int32(number), Body: bytes.NewReader(buf),
 		})
 		recycle(pooled)
@@ -196,7 +197,7 @@ func (w *s3Writer) Close() error {
 func (w *s3Writer) finish() error {
 	defer func() { recycle(w.pooled); w.buf, w.pooled = nil, nil }()
 	if w.uploadID == nil {
-		return w.io.put(w.name, w.bucket, w.key, w.buf)
+		return w.io.put(w.client, w.name, w.bucket, w.key, w.buf)
 	}
 	err := w.send()
 	w.sending.Wait()
@@ -207,7 +208,7 @@ func (w *s3Writer) finish() error {
 		return errors.Join(err, w.takeBack(false))
 	}
 	slices.SortFunc(w.done, func(a, b types.CompletedPart) int { return int(*a.PartNumber - *b.PartNumber) })
-	_, err = w.io.client.CompleteMultipartUpload(w.io.ctx, &s3.CompleteMultipartUploadInput{
+	_, err = w.client.CompleteMultipartUpload(w.io.ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &w.bucket, Key: &w.key, UploadId: w.uploadID, MultipartUpload: &types.CompletedMultipartUpload{Parts: w.done},
 	})
 	if err != nil {
@@ -237,9 +238,9 @@ func (w *s3Writer) Abort() error {
 func (w *s3Writer) takeBack(object bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.io.ctx), s3Cleanup)
 	defer cancel()
-	_, err := w.io.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &w.bucket, Key: &w.key, UploadId: w.uploadID})
+	_, err := w.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &w.bucket, Key: &w.key, UploadId: w.uploadID})
 	if object {
-		_, delErr := w.io.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &w.bucket, Key: &w.key})
+		_, delErr := w.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &w.bucket, Key: &w.key})
 		if s3Code(err) == "NoSuchUpload" {
 			err = nil
 		}

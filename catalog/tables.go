@@ -123,12 +123,13 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 	if location != "" {
 		opts = append(opts, icecatalog.WithLocation(location))
 	}
-	err = c.call(ctx, func(ctx context.Context) (err error) {
+	asked, answer := withLoadAnswer(ctx)
+	err = c.call(asked, func(ctx context.Context) (err error) {
 		t, err = c.Catalog.CreateTable(ctx, ident, s.Schema, opts...)
 		return err
 	})
 	if err == nil {
-		return t, true, nil
+		return c.storage(t, answer), true, nil
 	}
 	err = Classify(err)
 	if errors.Is(err, icecatalog.ErrTableAlreadyExists) || errors.Is(err, ErrUnknownState) || errors.Is(err, ErrConflict) {

@@ -76,6 +76,7 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 	f.text(&a.global.catalog.URI, "catalog-uri", "", "catalog's `URI`: https://… (REST) or sqlite:///path")
 	f.text(&a.global.catalog.Warehouse, "warehouse", "", "`LOCATION` of new tables, or the REST server's name for a warehouse")
 	f.props(&a.global.catalog.Props, "catalog-prop", "property of the catalog or its storage, such as s3.endpoint=… (repeatable)")
+	f.truth(&a.global.catalog.NoVendedCredentials, "no-vended-credentials", "reach the tables' storage with your own keys, not with those that a REST catalog vends")
 	f = under(root.PersistentFlags(), headOutput)
 	f.text(&a.global.output, "output", "text", "`FORMAT` of the result on standard output: text or json")
 	f.BoolVarP(&a.global.quiet, "quiet", "q", false, "say nothing on standard error but errors")
