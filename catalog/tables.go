@@ -218,7 +218,7 @@ func orNone(s string) string {
 
 // Hint says what to do.
 func (e *MismatchError) Hint() string {
-	return "leave these options out to take the table as it is, or change the table first"
+	return "leave these options out to take the table as it is, or change the table first: icewright table alter " + FormatIdentifier(e.Table) + " --help"
 }
 
 func (e *MismatchError) Unwrap() error { return ErrConfig }
@@ -241,7 +241,7 @@ func (s TableSpec) CheckAgainst(t *table.Table) error {
 	if s.Schema != nil {
 		diff = append(diff, schemaDifferences(s.Schema, schema)...)
 	}
-	if s.PartitionBy != "" {
+	if s.PartitionBy != "" && !sameSpec(p.spec, t.Spec(), t.Metadata().Version()) {
 		differ("partition by", FormatSpec(p.spec, schema), FormatSpec(t.Spec(), schema))
 	}
 	if s.SortBy != "" {

@@ -41,6 +41,10 @@ func TestReceiptIsDocumented(t *testing.T) {
 func fieldsOf(t reflect.Type, prefix string) (names []string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Anonymous {
+			names = append(names, fieldsOf(f.Type, prefix)...)
+			continue
+		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		names = append(names, prefix+name)
 		switch inner := f.Type; {

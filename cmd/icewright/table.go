@@ -17,11 +17,11 @@ import (
 func (a *app) tableCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "table",
-		Short: "Describe or drop a table",
+		Short: "Alter, describe or drop a table",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.describeCommand(), a.dropCommand())
+	cmd.AddCommand(a.alterCommand(), a.describeCommand(), a.dropCommand())
 	return cmd
 }
 
