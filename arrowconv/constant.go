@@ -270,7 +270,7 @@ func WithConstants(schema *iceberg.Schema, in Input, inputs iter.Seq[[]Constant]
 		}
 	}
 	for i, f := range fields {
-		fields[i].Type = seen[f.Name].typ(o.Decimals)
+		fields[i].Type = seen[f.Name].typ(&o)
 	}
 	for _, f := range o.SourceColumns.fields() {
 		if has(schema, f.Name) {

@@ -74,7 +74,7 @@ func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, e
 	}
 	fields := make([]iceberg.NestedField, len(names))
 	for i, name := range names {
-		fields[i] = iceberg.NestedField{Name: name, Type: total[i].typ(o.Decimals)}
+		fields[i] = iceberg.NestedField{Name: name, Type: total[i].typ(&o)}
 		if o.Note != nil && total[i].commaNumbers() {
 			o.Note(Note{Source: in.Name, Text: "column " + quoteShort(name) + " is text: its numbers have a decimal comma, which --decimal-comma reads"})
 		}

@@ -28,6 +28,11 @@ const (
 	kindInstant // timestamps with a zone
 	kindString  // everything else
 	kindComma   // numbers if a comma were the decimal point: strings, but worth a word
+
+	// Two more say something about dates and timestamps: some have digits beyond the microsecond, some
+	// lie where nanoseconds don't reach.
+	kindFine
+	kindFar
 )
 
 // merge adds what another piece of the column shows.
@@ -71,19 +76,32 @@ func temporalKind(s []byte) kind {
 		return kindString
 	}
 	if len(s) == 10 {
-		if _, f := parseDate(s); f == faultNone {
-			return kindDate
+		days, f := parseDate(s)
+		if f == faultNone {
+			return kindDate | reach(int64(days)*secondsPerDay, 0)
 		}
 		return kindString
 	}
 	m, f := parseMoment(s)
-	switch {
-	case f != faultNone || m.nano%micros != 0:
+	if f != faultNone {
 		return kindString
-	case m.zoned:
-		return kindInstant
 	}
-	return kindLocal
+	k := kindLocal
+	if m.zoned {
+		k = kindInstant
+	}
+	if m.nano%micros != 0 {
+		k |= kindFine
+	}
+	return k | reach(m.sec-m.offset, m.nano)
+}
+
+// reach is kindFar for what nanoseconds don't reach.
+func reach(sec, nano int64) kind {
+	if inNanos(sec, nano) {
+		return 0
+	}
+	return kindFar
 }
 
 func wordKind(s []byte) kind {
@@ -178,31 +196,42 @@ func hasExponent(s []byte) bool {
 }
 
 // typ is the narrowest type, by docs/types.md, that holds everything seen without loss; string where
-// nothing was. With decimals, numbers with a fraction make a decimal rather than a double.
-func (e *evidence) typ(decimals bool) iceberg.Type {
+// nothing was. With o.Decimals, numbers with a fraction make a decimal rather than a double.
+func (e *evidence) typ(o *InferOptions) iceberg.Type {
 	const whole, numbers = kindLong | kindBig, kindLong | kindBig | kindPoint | kindFloat
 	fits := e.whole+e.scale <= 38
-	switch {
-	case e.seen == 0:
+	fine := e.seen&kindFine != 0
+	if fine && (o.FormatVersion < 3 || e.seen&kindFar != 0) {
 		return iceberg.PrimitiveTypes.String
-	case e.seen == kindBool:
+	}
+	seen := e.seen &^ (kindFine | kindFar)
+	switch {
+	case seen == 0:
+		return iceberg.PrimitiveTypes.String
+	case seen == kindBool:
 		return iceberg.PrimitiveTypes.Bool
-	case e.seen == kindLong:
+	case seen == kindLong:
 		return iceberg.PrimitiveTypes.Int64
-	case e.seen&^whole == 0:
+	case seen&^whole == 0:
 		if !fits {
 			return iceberg.PrimitiveTypes.String
 		}
 		return iceberg.DecimalTypeOf(e.whole, 0)
-	case e.seen&^(whole|kindPoint) == 0 && decimals && fits:
+	case seen&^(whole|kindPoint) == 0 && o.Decimals && fits:
 		return iceberg.DecimalTypeOf(max(e.whole+e.scale, 1), e.scale)
-	case e.seen&^numbers == 0:
+	case seen&^numbers == 0:
 		return iceberg.PrimitiveTypes.Float64
-	case e.seen == kindDate:
+	case seen == kindDate:
 		return iceberg.PrimitiveTypes.Date
-	case e.seen&^(kindDate|kindLocal) == 0:
+	case seen&^(kindDate|kindLocal) == 0:
+		if fine {
+			return iceberg.PrimitiveTypes.TimestampNs
+		}
 		return iceberg.PrimitiveTypes.Timestamp
-	case e.seen == kindInstant:
+	case seen == kindInstant:
+		if fine {
+			return iceberg.PrimitiveTypes.TimestampTzNs
+		}
 		return iceberg.PrimitiveTypes.TimestampTz
 	}
 	return iceberg.PrimitiveTypes.String

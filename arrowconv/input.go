@@ -98,4 +98,9 @@ type InferOptions struct {
 	Rows int
 	// Decimals gives numbers with a fraction the narrowest decimal that holds them all, instead of double.
 	Decimals bool
+	// FormatVersion is that of the table to be: types of version 3 are inferred for 3 alone, timestamps in
+	// nanoseconds where microseconds would lose digits. The default, 0, is for versions 1 and 2.
+	FormatVersion int
+	// Variants are columns that are to be variants, whatever their values look like. The default is none.
+	Variants []string
 }

@@ -80,7 +80,7 @@ func inferNDJSON(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema
 	if len(root.fields) == 0 {
 		return nil, inputErrorf("give the columns with --schema FILE", "%s: there is no row with a key to infer columns from", in.Name)
 	}
-	i := &shapeTyper{input: in.Name, decimals: o.Decimals}
+	i := &shapeTyper{input: in.Name, o: &o}
 	fields, err := i.structFields(root, "")
 	if err != nil {
 		return nil, err
@@ -243,9 +243,9 @@ func (s *jsonShape) merge(o *jsonShape, before int64) {
 
 // shapeTyper gives shapes their types; docs/types.md has the rules.
 type shapeTyper struct {
-	input    string
-	decimals bool
-	id       int
+	input string
+	o     *InferOptions
+	id    int
 }
 
 // nextID numbers fields; only that the numbers differ matters, for fresh ones are assigned later.
@@ -259,6 +259,10 @@ func (t *shapeTyper) structFields(s *jsonShape, path string) ([]iceberg.NestedFi
 	for _, f := range s.fields {
 		if f.name == "" {
 			return nil, inputErrorf("", "%s: an object has an empty key, which cannot name a column", t.input)
+		}
+		if path == "" && slices.Contains(t.o.Variants, f.name) { // whatever it holds
+			fields = append(fields, iceberg.NestedField{ID: t.nextID(), Name: f.name, Type: iceberg.VariantType{}})
+			continue
 		}
 		typ, err := t.typ(f, path+f.name)
 		if err != nil {
@@ -282,8 +286,8 @@ func (t *shapeTyper) typ(s *jsonShape, path string) (iceberg.Type, error) {
 		for _, k := range seen {
 			kinds = append(kinds, fmt.Sprintf("%s in row %d", shapeNames[k], s.rows[k]))
 		}
-		return nil, inputErrorf("say variant for it in a schema file (--schema FILE, with --format-version 3), which holds any JSON; or make them one kind; "+
-			"or name the type of one kind there, and set the other rows aside with --rejects DIR",
+		return nil, inputErrorf("say --variant COLUMN --format-version 3, for a type that holds any JSON; or make them one kind; "+
+			"or name the type of one kind with --schema FILE, and set the other rows aside with --rejects DIR",
 			"%s: column %s is %s: no type holds them all", t.input, quoteShort(path), strings.Join(kinds, " and "))
 	}
 	switch {
@@ -302,11 +306,11 @@ func (t *shapeTyper) typ(s *jsonShape, path string) (iceberg.Type, error) {
 		elem, err := t.typ(s.elem, path+".element")
 		return &iceberg.ListType{ElementID: t.nextID(), Element: elem}, err
 	case seen[0] == shapeNumber:
-		typ := s.evidence.typ(t.decimals)
+		typ := s.evidence.typ(t.o)
 		if _, ok := typ.(iceberg.StringType); ok { // more digits than a decimal has
 			return iceberg.PrimitiveTypes.Float64, nil
 		}
 		return typ, nil
 	}
-	return s.evidence.typ(t.decimals), nil
+	return s.evidence.typ(t.o), nil
 }

@@ -145,7 +145,7 @@ func (p *castPlanner) cast(from arrow.DataType, field iceberg.NestedField, dt ar
 
 // parquetName is a type of a file, for people: its Iceberg name where it has one.
 func parquetName(t arrow.DataType) string {
-	if it, err := icebergType(t, new(int)); err == nil {
+	if it, err := icebergType(t, new(int), 3); err == nil {
 		return FormatType(it)
 	}
 	return t.String()

@@ -28,7 +28,7 @@ func inferParquet(_ context.Context, in Input, o InferOptions) (*iceberg.Schema,
 	id := 0
 	var fields []iceberg.NestedField
 	for _, c := range columns {
-		t, err := icebergType(c.Type, &id)
+		t, err := icebergType(c.Type, &id, o.FormatVersion)
 		if err != nil {
 			return nil, inputErrorf("name the columns' types with --schema FILE", "%s: column %s: %w", in.Name, quoteShort(c.Name), err)
 		}
@@ -38,9 +38,9 @@ func inferParquet(_ context.Context, in Input, o InferOptions) (*iceberg.Schema,
 	return freshIDs(fields)
 }
 
-// icebergType is the narrowest Iceberg type of format version 2 for the values of a Parquet column;
+// icebergType is the narrowest Iceberg type, of the format version, for the values of a Parquet column;
 // every field of it is optional. id counts provisional field ids.
-func icebergType(t arrow.DataType, id *int) (iceberg.Type, error) {
+func icebergType(t arrow.DataType, id *int, version int) (iceberg.Type, error) {
 	next := func() int { *id++; return *id }
 	switch t := t.(type) {
 	case *arrow.BooleanType:
@@ -62,7 +62,13 @@ func icebergType(t arrow.DataType, id *int) (iceberg.Type, error) {
 	case *arrow.Time32Type, *arrow.Time64Type:
 		return iceberg.PrimitiveTypes.Time, nil
 	case *arrow.TimestampType:
-		if t.TimeZone != "" {
+		nanos := t.Unit == arrow.Nanosecond && version >= 3
+		switch {
+		case nanos && t.TimeZone != "":
+			return iceberg.PrimitiveTypes.TimestampTzNs, nil
+		case nanos:
+			return iceberg.PrimitiveTypes.TimestampNs, nil
+		case t.TimeZone != "":
 			return iceberg.PrimitiveTypes.TimestampTz, nil
 		}
 		return iceberg.PrimitiveTypes.Timestamp, nil
@@ -75,7 +81,7 @@ func icebergType(t arrow.DataType, id *int) (iceberg.Type, error) {
 	case *arrow.StructType:
 		var fields []iceberg.NestedField
 		for _, f := range t.Fields() {
-			kid, err := icebergType(f.Type, id)
+			kid, err := icebergType(f.Type, id, version)
 			if err != nil {
 				return nil, err
 			}
@@ -83,14 +89,14 @@ func icebergType(t arrow.DataType, id *int) (iceberg.Type, error) {
 		}
 		return &iceberg.StructType{FieldList: fields}, nil
 	case *arrow.MapType:
-		key, err := icebergType(t.KeyType(), id)
+		key, err := icebergType(t.KeyType(), id, version)
 		if err != nil {
 			return nil, err
 		}
-		value, err := icebergType(t.ItemType(), id)
+		value, err := icebergType(t.ItemType(), id, version)
 		return &iceberg.MapType{KeyID: next(), KeyType: key, ValueID: next(), ValueType: value}, err
 	case *arrow.ListType:
-		elem, err := icebergType(t.Elem(), id)
+		elem, err := icebergType(t.Elem(), id, version)
 		return &iceberg.ListType{ElementID: next(), Element: elem}, err
 	case arrow.ExtensionType:
 		if t.ExtensionName() == "arrow.uuid" {
@@ -99,7 +105,7 @@ func icebergType(t arrow.DataType, id *int) (iceberg.Type, error) {
 		if extensions.IsVariantExtensionName(t.ExtensionName()) {
 			return iceberg.VariantType{}, nil
 		}
-		return icebergType(t.StorageType(), id)
+		return icebergType(t.StorageType(), id, version)
 	}
 	return nil, fmt.Errorf("no Iceberg type holds the values of Parquet's %s", t)
 }

@@ -55,7 +55,11 @@ func Infer(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, erro
 	}
 	o.Format = format
 	row, _ := format.row()
-	return row.infer(ctx, in, o)
+	schema, err := row.infer(ctx, in, o)
+	if err != nil || len(o.Variants) == 0 {
+		return schema, err
+	}
+	return withVariants(schema, in, o.Variants)
 }
 
 // detect settles the format of in; what it reads to do so, the Input that it returns gives again.

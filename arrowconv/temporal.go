@@ -231,7 +231,7 @@ func (z *instants) parse(s []byte) (int64, fault) {
 	if z.unit == micros {
 		return m.sec*1_000_000 + m.nano/micros, faultNone
 	}
-	if m.sec < minNanoSec || m.sec == minNanoSec && m.nano < minNanoRest || m.sec > maxNanoSec || m.sec == maxNanoSec && m.nano > maxNanoRest {
+	if !inNanos(m.sec, m.nano) {
 		return 0, faultRange
 	}
 	return m.sec*1_000_000_000 + m.nano, faultNone // the product alone may wrap around, and the sum wraps back
@@ -242,6 +242,17 @@ const (
 	minNanoSec, minNanoRest = -9223372037, 145224192
 	maxNanoSec, maxNanoRest = 9223372036, 854775807
 )
+
+// inNanos says whether an instant has a number of nanoseconds.
+func inNanos(sec, nano int64) bool {
+	switch sec {
+	case minNanoSec:
+		return nano >= minNanoRest
+	case maxNanoSec:
+		return nano <= maxNanoRest
+	}
+	return sec > minNanoSec && sec < maxNanoSec
+}
 
 // lookup finds the offset of the zone at a wall clock. A wall clock that comes twice, when clocks are
 // put back, means its first coming (the offset before the change); one that never comes is a fault.

@@ -2,6 +2,8 @@ package arrowconv
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -10,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 
+	"github.com/icewright/icewright/nearest"
 	"github.com/icewright/icewright/variant"
 )
 
@@ -20,6 +23,27 @@ import (
 func isVariant(t iceberg.Type) bool {
 	_, ok := t.(iceberg.VariantType)
 	return ok
+}
+
+// withVariants makes variants of the columns that names has.
+func withVariants(schema *iceberg.Schema, in Input, names []string) (*iceberg.Schema, error) {
+	fields := schema.Fields()
+	all := make([]string, len(fields))
+	for i, f := range fields {
+		all[i] = f.Name
+	}
+	for _, name := range names {
+		i := slices.Index(all, name)
+		if i < 0 {
+			hint := "the columns are " + strings.Join(all, ", ")
+			if near := nearest.Name(name, all); near != "" {
+				hint = "did you mean " + quoteShort(near) + "?"
+			}
+			return nil, inputErrorf(hint, "%s: there is no column %s to be a variant", in.Name, quoteShort(name))
+		}
+		fields[i].Type = iceberg.VariantType{}
+	}
+	return freshIDs(fields)
 }
 
 // variantFault says why a variant cannot be built.
@@ -285,8 +309,11 @@ func (p *ndjsonParser) variantValue(c *jsonColumn) bool {
 }
 
 // variantCast makes canonical variants of a file's; nil where from has none. A struct of metadata and value
-// passes for one, as writers left the mark of the type out for years.
+// passes for one, as writers left the mark of the type out for years. Texts are JSON, as in CSV.
 func (p *castPlanner) variantCast(c *parquetCast, from arrow.DataType) func(frame, arrow.Array) arrow.ArrayData {
+	if id := from.ID(); id == arrow.STRING || id == arrow.BINARY {
+		return c.variantTexts
+	}
 	at := [2]int{-1, -1}
 	s, ok := storageOf(from).(*arrow.StructType)
 	if !ok {
@@ -347,4 +374,32 @@ func (p *castPlanner) variantCast(c *parquetCast, from arrow.DataType) func(fram
 		}
 		return out.finish(c.dt, f.run.alloc)
 	}
+}
+
+// variantTexts makes variants of JSON texts.
+func (c *parquetCast) variantTexts(f frame, a arrow.Array) arrow.ArrayData {
+	value := func(i int) []byte { return a.(*array.Binary).Value(i) }
+	if s, ok := a.(*array.String); ok {
+		value = func(i int) []byte { return []byte(s.Value(i)) }
+	}
+	var read variantText
+	var out variantColumn
+	out.reset()
+	for i := range a.Len() {
+		null := a.IsNull(i)
+		if !null {
+			text, why := value(i), faultUTF8
+			if utf8.Valid(text) {
+				out.metadata, out.value, null, why = read.read(text, out.metadata, out.value)
+			}
+			if null && c.field.Required {
+				why = faultNull
+			}
+			if why != faultNone {
+				c.fail(f, i, why, string(text))
+			}
+		}
+		out.took(null)
+	}
+	return out.finish(c.dt, f.run.alloc)
 }

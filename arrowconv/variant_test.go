@@ -261,6 +261,29 @@ func TestVariantsFromParquet(t *testing.T) {
 	}
 }
 
+// Texts in a Parquet file are JSON to a variant, as CSV fields are.
+func TestVariantsFromParquetTexts(t *testing.T) {
+	for _, dt := range []arrow.DataType{arrow.BinaryTypes.String, arrow.BinaryTypes.Binary} {
+		b := array.NewBuilder(memory.DefaultAllocator, dt)
+		for _, text := range []string{`{"b": 1, "a": 2}`, "null", "text", `"text"`} {
+			if s, ok := b.(*array.StringBuilder); ok {
+				s.Append(text)
+			} else {
+				b.(*array.BinaryBuilder).Append([]byte(text))
+			}
+		}
+		b.AppendNull()
+		a := b.NewArray()
+		schema := arrow.NewSchema([]arrow.Field{{Name: "v", Type: dt, Nullable: true}}, nil)
+		file := parquetFileOf(t, array.NewRecordBatch(schema, []arrow.Array{a}, int64(a.Len())), pqarrow.DefaultWriterProps())
+		got, _, err := readVariants(t, Input{Name: "in", At: bytes.NewReader(file), Size: int64(len(file))}, Parquet)
+		want := []string{"reject: v: it is not JSON", `{"a":2,"b":1}`, "", `"text"`, ""}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v\ngot  %q\nwant %q", dt, err, got, want)
+		}
+	}
+}
+
 // Bytes that are no variant make their rows rejects, and nothing worse.
 func TestCorruptVariantsAreRefused(t *testing.T) {
 	dt := extensions.NewDefaultVariantType()

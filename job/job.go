@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 
 	"github.com/icewright/icewright/arrowconv"
@@ -117,6 +118,8 @@ type Job struct {
 	InferRows int
 	// Decimals lets inference make decimals where every value of a column has decimal places.
 	Decimals bool
+	// Variants are columns of a new table that hold any JSON, whatever inference sees. Default: none.
+	Variants []string
 	// PartitionBy is the partition spec of a new table: "day(ts), bucket(16, id)".
 	PartitionBy string
 	// SortBy is the sort order of a new table: "ts, id desc".
@@ -262,6 +265,9 @@ func (j Job) check() (s settings, err error) {
 	if j.Outside == "drop" && j.Slice == "" {
 		return s, usage("say which part of the table the run owns with --slice", "--outside drop needs --slice")
 	}
+	if len(j.Variants) > 0 && j.Schema != "" {
+		return s, usage("name the type variant in the schema file", "--variant is for inference, and --schema says the types")
+	}
 	switch j.OnEmpty {
 	case "", "fail":
 		s.onEmpty = plan.OnEmptyFail
@@ -370,6 +376,14 @@ func (j Job) tableSpec() catalog.TableSpec {
 		FormatVersion: j.FormatVersion,
 		Props:         maps.Clone(j.TableProps),
 	}
+}
+
+// formatVersion is that of a new table.
+func (j Job) formatVersion() int {
+	if said, err := strconv.Atoi(j.TableProps[table.PropertyFormatVersion]); err == nil && j.FormatVersion == 0 {
+		return said
+	}
+	return j.FormatVersion
 }
 
 // parseTable splits "ns.name". Errors wrap ErrUsage.

@@ -180,7 +180,9 @@ func (j Job) openTable(ctx context.Context, cat *catalog.Catalog, s settings, ob
 		if j.Rejects != "" { // the load that follows sets the same rows aside, and counts them
 			o.OnReject = func(arrowconv.Reject) error { return nil }
 		}
-		spec.Schema, err = source.Infer(ctx, objects, arrowconv.InferOptions{Options: o, Rows: j.InferRows, Decimals: j.Decimals})
+		spec.Schema, err = source.Infer(ctx, objects, arrowconv.InferOptions{
+			Options: o, Rows: j.InferRows, Decimals: j.Decimals, FormatVersion: j.formatVersion(), Variants: j.Variants,
+		})
 		if err != nil {
 			return nil, false, fmt.Errorf("schema of %s: %w", j.Table, err)
 		}

@@ -101,6 +101,7 @@ schema decides.`,
 	f.text(&j.Schema, "schema", "", "`FILE` with the schema, Iceberg JSON or YAML (default: inferred)")
 	f.number(&j.InferRows, "infer-rows", 0, "infer the schema from the first `ROWS` (default: the whole first source)")
 	f.truth(&j.Decimals, "decimals", "infer decimals instead of doubles")
+	f.texts(&j.Variants, "variant", "`COLUMN` of the new table that holds any JSON, inferred as a variant (repeatable; needs --format-version 3)")
 	f.text(&j.PartitionBy, "partition-by", "", "partition `SPEC`: 'day(ts), bucket(16, id), region'")
 	f.text(&j.SortBy, "sort-by", "", "sort `ORDER` of the rows in each file: 'ts, id desc'")
 	f.props(&j.TableProps, "table-prop", "table property (repeatable)")
