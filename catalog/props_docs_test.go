@@ -74,4 +74,6 @@ func TestDocsProperties(t *testing.T) {
 		gendoc.Check(t, "docs/catalogs.md", section, gendoc.Table([]string{"property", "meaning", "default", "test"}, rows...))
 	}
 	gendoc.Proofs(t, slices.Sorted(maps.Values(proofs))...)
+	gendoc.Proofs(t, "catalog.TestVendedKeysAreRenewed", "catalog.TestVendedKeysEnd", "catalog.TestVendedKeysByPrefix",
+		"catalog.TestNoVendedCredentials", "catalog.TestRemoteSigningIsRefused", "job.TestLoadOutlastsVendedKeys", "job.TestIdempotencyKeys")
 }
