@@ -29,6 +29,10 @@ var formatDocs = map[Format]struct {
 		"", "",
 		[]string{"arrowconv.TestParquetConversions", "arrowconv.TestParquetNested", "arrowconv.TestParquetRefusals", "Scripts/parquet"},
 	},
+	Arrow: {
+		"", "",
+		[]string{"arrowconv.TestArrowTypes", "arrowconv.TestArrowBatches", "arrowconv.TestArrowCut", "arrowconv.FuzzArrow", "arrowconv.TestArrowMangled", "Scripts/arrow"},
+	},
 }
 
 // TestDocsFormats: docs/formats.md has every format, and a test for each.
@@ -82,4 +86,21 @@ func TestDocsDetection(t *testing.T) {
 		rows = append(rows, []string{strings.NewReplacer("\t", "⇥", "\x01", "␁").Replace(text), shown})
 	}
 	gendoc.Check(t, "docs/formats.md", "csv-detection", gendoc.Table([]string{"first lines", "taken for"}, rows...))
+}
+
+// TestDocsArrowTypes: the rows are those that TestArrowTypes writes and reads.
+func TestDocsArrowTypes(t *testing.T) {
+	gendoc.Check(t, "docs/types.md", "arrow types", typedTable("Arrow", arrowColumns))
+}
+
+func typedTable(format string, columns []typedColumn) string {
+	var rows [][]string
+	for _, c := range columns {
+		to := "refused"
+		if c.to != "" {
+			to = "`" + c.to + "`"
+		}
+		rows = append(rows, []string{"`" + c.from.String() + "`", to})
+	}
+	return gendoc.Table([]string{format, "Iceberg"}, rows...)
 }

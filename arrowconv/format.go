@@ -21,6 +21,7 @@ const (
 	TSV     Format = "tsv"
 	NDJSON  Format = "ndjson"
 	Parquet Format = "parquet"
+	Arrow   Format = "arrow"
 )
 
 // format is what there is to know about a Format.
@@ -49,6 +50,10 @@ var formats = []format{
 	{
 		name: Parquet, extensions: []string{"parquet", "pq", "parq"}, marks: marksParquet, anywhere: true,
 		read: readParquet, infer: inferParquet,
+	},
+	{
+		name: Arrow, aliases: []string{"ipc", "feather"}, extensions: []string{"arrow", "arrows", "feather", "ipc"},
+		marks: marksArrow, anywhere: true, read: readArrow, infer: inferArrow,
 	},
 }
 

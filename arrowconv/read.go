@@ -78,6 +78,13 @@ func detect(in Input, format Format) (Input, Format, error) {
 			return in, "", named(in.Name, err)
 		}
 		head, in.Reader = b, r
+	} else if in.At != nil {
+		head = make([]byte, 8<<10)
+		n, err := in.At.ReadAt(head, 0)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return in, "", named(in.Name, err)
+		}
+		head = head[:n]
 	}
 	format, err := DetectFormat(in.Name, head)
 	return in, format, err

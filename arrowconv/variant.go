@@ -310,7 +310,7 @@ func (p *ndjsonParser) variantValue(c *jsonColumn) bool {
 
 // variantCast makes canonical variants of a file's; nil where from has none. A struct of metadata and value
 // passes for one, as writers left the mark of the type out for years. Texts are JSON, as in CSV.
-func (p *castPlanner) variantCast(c *parquetCast, from arrow.DataType) func(frame, arrow.Array) arrow.ArrayData {
+func (p *castPlanner) variantCast(c *columnCast, from arrow.DataType) func(frame, arrow.Array) arrow.ArrayData {
 	if id := from.ID(); id == arrow.STRING || id == arrow.BINARY {
 		return c.variantTexts
 	}
@@ -377,7 +377,7 @@ func (p *castPlanner) variantCast(c *parquetCast, from arrow.DataType) func(fram
 }
 
 // variantTexts makes variants of JSON texts.
-func (c *parquetCast) variantTexts(f frame, a arrow.Array) arrow.ArrayData {
+func (c *columnCast) variantTexts(f frame, a arrow.Array) arrow.ArrayData {
 	value := func(i int) []byte { return a.(*array.Binary).Value(i) }
 	if s, ok := a.(*array.String); ok {
 		value = func(i int) []byte { return []byte(s.Value(i)) }

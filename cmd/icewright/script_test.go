@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"files": files,
 			"keep":  keep,
 			"print": printFiles,
+			"typed": typed,
 		},
 	})
 }

@@ -1,9 +1,6 @@
 package arrowconv
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -11,34 +8,8 @@ import (
 	"github.com/apache/iceberg-go"
 )
 
-// inferParquet takes the schema from the file's footer; no row is read.
-func inferParquet(_ context.Context, in Input, o InferOptions) (*iceberg.Schema, error) {
-	f, err := openParquet(in, o.Options)
-	if err != nil {
-		return nil, err
-	}
-	defer f.close()
-	columns, err := f.fields()
-	if err != nil {
-		return nil, err
-	}
-	if len(columns) == 0 {
-		return nil, inputErrorf("", "%s: the file has no columns", in.Name)
-	}
-	id := 0
-	var fields []iceberg.NestedField
-	for _, c := range columns {
-		t, err := icebergType(c.Type, &id, o.FormatVersion)
-		if err != nil {
-			return nil, inputErrorf("name the columns' types with --schema FILE", "%s: column %s: %w", in.Name, quoteShort(c.Name), err)
-		}
-		id++
-		fields = append(fields, iceberg.NestedField{ID: id, Name: c.Name, Type: t})
-	}
-	return freshIDs(fields)
-}
-
-// icebergType is the narrowest Iceberg type, of the format version, for the values of a Parquet column;
+// icebergType is the narrowest Iceberg type of the format version for the values of an Arrow type, which is
+// what the columns of Parquet, Arrow and Avro files are read as;
 // every field of it is optional. id counts provisional field ids.
 func icebergType(t arrow.DataType, id *int, version int) (iceberg.Type, error) {
 	next := func() int { *id++; return *id }
@@ -56,7 +27,9 @@ func icebergType(t arrow.DataType, id *int, version int) (iceberg.Type, error) {
 	case *arrow.Float64Type:
 		return iceberg.PrimitiveTypes.Float64, nil
 	case *arrow.Decimal128Type:
-		return iceberg.DecimalTypeOf(int(t.Precision), int(t.Scale)), nil
+		return decimalType(t, t.Precision, t.Scale)
+	case *arrow.Decimal256Type:
+		return decimalType(t, t.Precision, t.Scale)
 	case *arrow.Date32Type:
 		return iceberg.PrimitiveTypes.Date, nil
 	case *arrow.Time32Type, *arrow.Time64Type:
@@ -77,7 +50,9 @@ func icebergType(t arrow.DataType, id *int, version int) (iceberg.Type, error) {
 	case *arrow.BinaryType:
 		return iceberg.PrimitiveTypes.Binary, nil
 	case *arrow.FixedSizeBinaryType:
-		return iceberg.FixedTypeOf(t.ByteWidth), nil
+		if t.ByteWidth > 0 {
+			return iceberg.FixedTypeOf(t.ByteWidth), nil
+		}
 	case *arrow.StructType:
 		var fields []iceberg.NestedField
 		for _, f := range t.Fields() {
@@ -98,6 +73,8 @@ func icebergType(t arrow.DataType, id *int, version int) (iceberg.Type, error) {
 	case *arrow.ListType:
 		elem, err := icebergType(t.Elem(), id, version)
 		return &iceberg.ListType{ElementID: next(), Element: elem}, err
+	case *arrow.Date64Type:
+		return iceberg.PrimitiveTypes.Date, nil
 	case arrow.ExtensionType:
 		if t.ExtensionName() == "arrow.uuid" {
 			return iceberg.PrimitiveTypes.UUID, nil
@@ -105,31 +82,24 @@ func icebergType(t arrow.DataType, id *int, version int) (iceberg.Type, error) {
 		if extensions.IsVariantExtensionName(t.ExtensionName()) {
 			return iceberg.VariantType{}, nil
 		}
-		return icebergType(t.StorageType(), id, version)
 	}
-	return nil, fmt.Errorf("no Iceberg type holds the values of Parquet's %s", t)
+	if plain := plainType(t); plain != t {
+		return icebergType(plain, id, version)
+	}
+	return nil, noType(t)
 }
 
-// rowJSON is the row at i as JSON, the columns as the file has them.
-func (f *parquetFile) rowJSON(columns []arrow.Array, i int) []byte {
-	var out bytes.Buffer
-	out.WriteByte('{')
-	for c, a := range columns {
-		if a == nil {
-			continue
-		}
-		if out.Len() > 1 {
-			out.WriteByte(',')
-		}
-		name, _ := json.Marshal(f.to.fields[c].Name)
-		value, err := json.Marshal(a.GetOneForMarshal(i))
-		if err != nil { // NaN and the infinities, which JSON lacks
-			value, _ = json.Marshal(a.ValueStr(i))
-		}
-		out.Write(name)
-		out.WriteByte(':')
-		out.Write(value)
+// decimalType holds the values of a decimal of Arrow's, whose scale may be negative or more than its precision.
+func decimalType(t arrow.DataType, precision, scale int32) (iceberg.Type, error) {
+	if precision > 0 && scale < 0 {
+		precision, scale = precision-scale, 0
 	}
-	out.WriteByte('}')
-	return out.Bytes()
+	if precision = max(precision, scale); precision < 1 || precision > 38 {
+		return nil, noType(t)
+	}
+	return iceberg.DecimalTypeOf(int(precision), int(scale)), nil
+}
+
+func noType(t arrow.DataType) error {
+	return fmt.Errorf("no Iceberg type holds the values of Arrow's %s", t)
 }

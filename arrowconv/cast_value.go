@@ -16,7 +16,7 @@ import (
 
 // primitive finds the conversion of Parquet's type from to c's; nil where there is none. What may be
 // converted is what keeps the value: a wider type, or a narrower one whose every value is checked.
-func (p *castPlanner) primitive(c *parquetCast, from arrow.DataType) func(frame, arrow.Array) arrow.ArrayData {
+func (p *castPlanner) primitive(c *columnCast, from arrow.DataType) func(frame, arrow.Array) arrow.ArrayData {
 	id := from.ID()
 	switch t := c.field.Type.(type) {
 	case iceberg.BooleanType:
@@ -100,7 +100,7 @@ func (p *castPlanner) primitive(c *parquetCast, from arrow.DataType) func(frame,
 }
 
 // stored takes the bytes of a fixed-size array, one with a logical type included.
-func (c *parquetCast) stored(f frame, a arrow.Array) arrow.ArrayData {
+func (c *columnCast) stored(f frame, a arrow.Array) arrow.ArrayData {
 	if ext, ok := a.(array.ExtensionArray); ok {
 		a = ext.Storage()
 	}
@@ -108,12 +108,9 @@ func (c *parquetCast) stored(f frame, a arrow.Array) arrow.ArrayData {
 }
 
 // fixed makes an array of values of a fixed width, one from each index of a.
-func fixed[T any](c *parquetCast, f frame, a arrow.Array, get func(i int) (T, fault)) arrow.ArrayData {
+func fixed[T any](c *columnCast, f frame, a arrow.Array, get func(i int) (T, fault)) arrow.ArrayData {
 	var zero T
-	n := a.Len()
-	buffer := memory.NewResizableBuffer(f.run.alloc)
-	buffer.Resize(n * int(unsafe.Sizeof(zero)))
-	out := unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(buffer.Bytes()))), n)
+	buffer, out := newBuffer[T](a.Len(), f.run.alloc)
 	for i := range out {
 		v, why := get(i)
 		if why != faultNone {
@@ -179,7 +176,7 @@ func wholeOf(v float64) (int64, fault) {
 	return int64(v), faultNone
 }
 
-func integers[T any](c *parquetCast, from arrow.DataType, narrow func(int64) (T, fault)) func(frame, arrow.Array) arrow.ArrayData {
+func integers[T any](c *columnCast, from arrow.DataType, narrow func(int64) (T, fault)) func(frame, arrow.Array) arrow.ArrayData {
 	switch from.ID() {
 	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64,
 		arrow.FLOAT32, arrow.FLOAT64, arrow.DECIMAL128:
@@ -200,7 +197,7 @@ func integers[T any](c *parquetCast, from arrow.DataType, narrow func(int64) (T,
 }
 
 // floats converts to floats what a double holds exactly.
-func floats[T any](c *parquetCast, from arrow.DataType, narrow func(float64) (T, fault)) func(frame, arrow.Array) arrow.ArrayData {
+func floats[T any](c *columnCast, from arrow.DataType, narrow func(float64) (T, fault)) func(frame, arrow.Array) arrow.ArrayData {
 	switch from.ID() {
 	case arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64:
 	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64:
@@ -268,7 +265,7 @@ func rescaleBig(v *big.Int, from, precision, to int32) (decimal128.Num, fault) {
 	return decimal128.FromBigInt(v), faultNone
 }
 
-func decimals(c *parquetCast, from arrow.DataType, t iceberg.DecimalType) func(frame, arrow.Array) arrow.ArrayData {
+func decimals(c *columnCast, from arrow.DataType, t iceberg.DecimalType) func(frame, arrow.Array) arrow.ArrayData {
 	precision, scale := int32(t.Precision()), int32(t.Scale())
 	switch d := from.(type) {
 	case *arrow.Decimal128Type:
@@ -310,7 +307,7 @@ func decimals(c *parquetCast, from arrow.DataType, t iceberg.DecimalType) func(f
 }
 
 // dates takes dates, and timestamps without a zone that are midnights, as some programs write dates.
-func dates(c *parquetCast, from arrow.DataType) func(frame, arrow.Array) arrow.ArrayData {
+func dates(c *columnCast, from arrow.DataType) func(frame, arrow.Array) arrow.ArrayData {
 	switch t := from.(type) {
 	case *arrow.Date32Type:
 		return c.same
@@ -336,7 +333,7 @@ func dates(c *parquetCast, from arrow.DataType) func(frame, arrow.Array) arrow.A
 	return nil
 }
 
-func times(c *parquetCast, from arrow.DataType) func(frame, arrow.Array) arrow.ArrayData {
+func times(c *columnCast, from arrow.DataType) func(frame, arrow.Array) arrow.ArrayData {
 	switch t := from.(type) {
 	case *arrow.Time32Type:
 		return func(f frame, a arrow.Array) arrow.ArrayData {
@@ -375,7 +372,7 @@ func unitsPerSecond(u arrow.TimeUnit) int64 {
 
 // timestamps takes timestamps of any unit, and dates as their midnights. Between one with a zone and
 // one without, the wall clock of p.zone translates.
-func (p *castPlanner) timestamps(c *parquetCast, from arrow.DataType, unit int64, zoned bool) func(frame, arrow.Array) arrow.ArrayData {
+func (p *castPlanner) timestamps(c *columnCast, from arrow.DataType, unit int64, zoned bool) func(frame, arrow.Array) arrow.ArrayData {
 	perSecond, fromZoned := int64(0), false
 	switch t := from.(type) {
 	case *arrow.TimestampType:
@@ -444,7 +441,7 @@ func (z *instants) instant(sec int64) (int64, fault) {
 
 // texts takes byte arrays as texts, once they are known to be UTF-8: Parquet promises it and writers
 // break it, and not every writer says that its texts are texts.
-func (c *parquetCast) texts(f frame, a arrow.Array) arrow.ArrayData {
+func (c *columnCast) texts(f frame, a arrow.Array) arrow.ArrayData {
 	var bytes []byte
 	var offsets []int32
 	switch x := a.(type) {
@@ -469,7 +466,7 @@ func (c *parquetCast) texts(f frame, a arrow.Array) arrow.ArrayData {
 }
 
 // widened makes byte arrays of values of a fixed width.
-func (c *parquetCast) widened(f frame, a arrow.Array) arrow.ArrayData {
+func (c *columnCast) widened(f frame, a arrow.Array) arrow.ArrayData {
 	if ext, ok := a.(array.ExtensionArray); ok {
 		a = ext.Storage()
 	}

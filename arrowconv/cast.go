@@ -16,9 +16,9 @@ import (
 	"github.com/icewright/icewright/nearest"
 )
 
-// parquetCast turns arrays of one column, or nested field, of a file into the table's. It is for one
+// columnCast turns arrays of one column, or nested field, of a file into the table's. It is for one
 // goroutine at a time.
-type parquetCast struct {
+type columnCast struct {
 	path    string
 	field   iceberg.NestedField
 	dt      arrow.DataType
@@ -57,7 +57,7 @@ func (f frame) hidden(i int) bool {
 
 // run converts a column. Where values do not fit, their rows are in bad, and the result has no value
 // to speak of there.
-func (c *parquetCast) run(a arrow.Array, alloc memory.Allocator) (arrow.Array, []Reject) {
+func (c *columnCast) run(a arrow.Array, alloc memory.Allocator) (arrow.Array, []Reject) {
 	run := &castRun{alloc: alloc}
 	data := c.apply(frame{run: run}, a)
 	defer data.Release()
@@ -66,13 +66,15 @@ func (c *parquetCast) run(a arrow.Array, alloc memory.Allocator) (arrow.Array, [
 }
 
 // apply converts, and sees to it that what is required is there.
-func (c *parquetCast) apply(f frame, a arrow.Array) arrow.ArrayData {
+func (c *columnCast) apply(f frame, a arrow.Array) arrow.ArrayData {
+	a = plain(a, f.run.alloc)
+	defer a.Release()
 	data := c.convert(f, a)
 	if !c.field.Required || a.NullN() == 0 {
 		return data
 	}
 	for i := range a.Len() {
-		if a.IsNull(i) {
+		if a.IsNull(i) || a.DataType().ID() == arrow.NULL {
 			c.fail(f, i, faultNull, "null")
 		}
 	}
@@ -86,7 +88,7 @@ func (c *parquetCast) apply(f frame, a arrow.Array) arrow.ArrayData {
 }
 
 // fail makes a row a reject for the value at i, unless it is hidden or the row is one already.
-func (c *parquetCast) fail(f frame, i int, why fault, value string) {
+func (c *columnCast) fail(f frame, i int, why fault, value string) {
 	if f.hidden(i) {
 		return
 	}
@@ -108,8 +110,10 @@ type castPlanner struct {
 }
 
 // cast plans the conversion of from to field, whose Arrow type is dt.
-func (p *castPlanner) cast(from arrow.DataType, field iceberg.NestedField, dt arrow.DataType, path string) (*parquetCast, error) {
-	c := &parquetCast{path: path, field: field, dt: dt}
+func (p *castPlanner) cast(from arrow.DataType, field iceberg.NestedField, dt arrow.DataType, path string) (*columnCast, error) {
+	c := &columnCast{path: path, field: field, dt: dt}
+	given := from
+	from = plainType(from)
 	var err error
 	switch t := field.Type.(type) {
 	case *iceberg.StructType:
@@ -128,7 +132,7 @@ func (p *castPlanner) cast(from arrow.DataType, field iceberg.NestedField, dt ar
 	case iceberg.VariantType:
 		c.convert = p.variantCast(c, from)
 	default:
-		c.convert = p.primitive(c, storageOf(from))
+		c.convert = p.primitive(c, from)
 	}
 	if err != nil {
 		return nil, err
@@ -138,13 +142,13 @@ func (p *castPlanner) cast(from arrow.DataType, field iceberg.NestedField, dt ar
 	}
 	if c.convert == nil {
 		return nil, inputErrorf("make the column a type that holds its values, or convert the file",
-			"%s: column %s is %s in the file, which cannot become %s", p.name, quoteShort(path), parquetName(from), FormatType(field.Type))
+			"%s: column %s is %s in the file, which cannot become %s", p.name, quoteShort(path), arrowName(given), FormatType(field.Type))
 	}
 	return c, nil
 }
 
-// parquetName is a type of a file, for people: its Iceberg name where it has one.
-func parquetName(t arrow.DataType) string {
+// arrowName is a type of a file, for people: its Iceberg name where it has one.
+func arrowName(t arrow.DataType) string {
 	if it, err := icebergType(t, new(int), 3); err == nil {
 		return FormatType(it)
 	}
@@ -171,7 +175,7 @@ func mapEntries(t arrow.DataType) *arrow.StructType {
 	return nil
 }
 
-func (c *parquetCast) nulls(f frame, a arrow.Array) arrow.ArrayData {
+func (c *columnCast) nulls(f frame, a arrow.Array) arrow.ArrayData {
 	out := nullColumn(f.run.alloc, c.dt, a.Len())
 	defer out.Release()
 	out.Data().Retain()
@@ -179,7 +183,7 @@ func (c *parquetCast) nulls(f frame, a arrow.Array) arrow.ArrayData {
 }
 
 // absent is a field of a that the file lacks.
-func (c *parquetCast) absent(f frame, a arrow.Array) arrow.ArrayData {
+func (c *columnCast) absent(f frame, a arrow.Array) arrow.ArrayData {
 	s := newDefault(c.field, c.dt)
 	if s == nil || s.value == nil {
 		return c.nulls(f, a)
@@ -191,7 +195,7 @@ func (c *parquetCast) absent(f frame, a arrow.Array) arrow.ArrayData {
 }
 
 // same takes an array as it is, under the table's type.
-func (c *parquetCast) same(_ frame, a arrow.Array) arrow.ArrayData {
+func (c *columnCast) same(_ frame, a arrow.Array) arrow.ArrayData {
 	d := a.Data()
 	return array.NewData(c.dt, d.Len(), d.Buffers(), d.Children(), d.NullN(), d.Offset())
 }
@@ -209,7 +213,7 @@ func validity(a arrow.Array, alloc memory.Allocator) *memory.Buffer {
 }
 
 // build makes the data of c, as long and as valid as a, and takes over the buffers and the children.
-func (c *parquetCast) build(f frame, a arrow.Array, buffers []*memory.Buffer, children []arrow.ArrayData) arrow.ArrayData {
+func (c *columnCast) build(f frame, a arrow.Array, buffers []*memory.Buffer, children []arrow.ArrayData) arrow.ArrayData {
 	valid := validity(a, f.run.alloc)
 	nulls := a.NullN()
 	if valid == nil {
@@ -228,9 +232,9 @@ func (c *parquetCast) build(f frame, a arrow.Array, buffers []*memory.Buffer, ch
 	return data
 }
 
-func (p *castPlanner) structCast(c *parquetCast, from *arrow.StructType, to *iceberg.StructType) (func(frame, arrow.Array) arrow.ArrayData, error) {
+func (p *castPlanner) structCast(c *columnCast, from *arrow.StructType, to *iceberg.StructType) (func(frame, arrow.Array) arrow.ArrayData, error) {
 	dt := c.dt.(*arrow.StructType)
-	kids, place := make([]*parquetCast, len(to.FieldList)), make([]int, len(to.FieldList))
+	kids, place := make([]*columnCast, len(to.FieldList)), make([]int, len(to.FieldList))
 	names := make([]string, len(to.FieldList))
 	for i, field := range to.FieldList {
 		names[i] = field.Name
@@ -242,7 +246,7 @@ func (p *castPlanner) structCast(c *parquetCast, from *arrow.StructType, to *ice
 				return nil, inputErrorf("add the field to the input, or make it optional in the table",
 					"%s: required column %s (%s) is missing", p.name, quoteShort(path), FormatType(field.Type))
 			}
-			kids[i] = &parquetCast{path: path, field: field, dt: dt.Field(i).Type}
+			kids[i] = &columnCast{path: path, field: field, dt: dt.Field(i).Type}
 			continue
 		}
 		var err error
@@ -278,13 +282,13 @@ func (p *castPlanner) structCast(c *parquetCast, from *arrow.StructType, to *ice
 }
 
 // list converts lists of elem.
-func (c *parquetCast) list(elem *parquetCast) func(frame, arrow.Array) arrow.ArrayData {
+func (c *columnCast) list(elem *columnCast) func(frame, arrow.Array) arrow.ArrayData {
 	return func(f frame, a arrow.Array) arrow.ArrayData {
 		return c.lists(f, a, a.(*array.List).ListValues(), elem.apply)
 	}
 }
 
-func (p *castPlanner) mapCast(c *parquetCast, entries *arrow.StructType, to *iceberg.MapType) (func(frame, arrow.Array) arrow.ArrayData, error) {
+func (p *castPlanner) mapCast(c *columnCast, entries *arrow.StructType, to *iceberg.MapType) (func(frame, arrow.Array) arrow.ArrayData, error) {
 	dt := c.dt.(*arrow.MapType).Elem().(*arrow.StructType)
 	key, err := p.cast(entries.Field(0).Type, to.KeyField(), dt.Field(0).Type, c.path+".key")
 	if err != nil {
@@ -294,7 +298,7 @@ func (p *castPlanner) mapCast(c *parquetCast, entries *arrow.StructType, to *ice
 	if err != nil {
 		return nil, err
 	}
-	entry := &parquetCast{path: c.path, dt: dt}
+	entry := &columnCast{path: c.path, dt: dt}
 	convert := func(f frame, a arrow.Array) arrow.ArrayData {
 		s := a.(*array.Struct)
 		below := frame{run: f.run, parent: &f, up: func(i int) int { return i }}
@@ -307,7 +311,7 @@ func (p *castPlanner) mapCast(c *parquetCast, entries *arrow.StructType, to *ice
 }
 
 // lists rebuilds the offsets of a over the values that they span, converted.
-func (c *parquetCast) lists(f frame, a arrow.Array, values arrow.Array, convert func(frame, arrow.Array) arrow.ArrayData) arrow.ArrayData {
+func (c *columnCast) lists(f frame, a arrow.Array, values arrow.Array, convert func(frame, arrow.Array) arrow.ArrayData) arrow.ArrayData {
 	l := a.(array.ListLike)
 	n := a.Len()
 	buffer := memory.NewResizableBuffer(f.run.alloc)

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/icewright/icewright/arrowconv"
+)
+
+// typed stream|file FROM TO writes rows of NDJSON as an Arrow stream or an Arrow file, one record batch.
+func typed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: typed stream|file FROM TO")
+	}
+	open := func() arrowconv.Input {
+		f, err := os.Open(ts.MkAbs(args[1]))
+		ts.Check(err)
+		ts.Defer(func() { f.Close() })
+		return arrowconv.Input{Name: args[1], Reader: f}
+	}
+	schema, err := arrowconv.Infer(context.Background(), open(), arrowconv.InferOptions{})
+	ts.Check(err)
+	var record arrow.RecordBatch
+	for b, err := range arrowconv.Read(context.Background(), open(), schema, arrowconv.Options{ChunkBytes: 1 << 20}) {
+		ts.Check(err)
+		record = b.RecordBatch
+	}
+	out, err := os.Create(ts.MkAbs(args[2]))
+	ts.Check(err)
+	defer out.Close()
+	var w interface {
+		Write(arrow.RecordBatch) error
+		Close() error
+	}
+	if args[0] == "stream" {
+		w = ipc.NewWriter(out, ipc.WithSchema(record.Schema()))
+	} else {
+		w, err = ipc.NewFileWriter(out, ipc.WithSchema(record.Schema()))
+		ts.Check(err)
+	}
+	ts.Check(w.Write(record))
+	ts.Check(w.Close())
+}
