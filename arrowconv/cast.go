@@ -243,7 +243,7 @@ func (p *castPlanner) structCast(c *columnCast, from *arrow.StructType, to *iceb
 		place[i] = at
 		if at < 0 {
 			if field.Required && field.WriteDefault == nil {
-				return nil, inputErrorf("add the field to the input, or make it optional in the table",
+				return nil, inputErrorf("add the field to the input, or "+relaxHint,
 					"%s: required column %s (%s) is missing", p.name, quoteShort(path), FormatType(field.Type))
 			}
 			kids[i] = &columnCast{path: path, field: field, dt: dt.Field(i).Type}
@@ -256,7 +256,7 @@ func (p *castPlanner) structCast(c *columnCast, from *arrow.StructType, to *iceb
 	}
 	for _, field := range from.Fields() {
 		if !slices.Contains(names, field.Name) {
-			hint := "add the column to the table, or take it out of the input"
+			hint := addHint
 			if near := nearest.Name(field.Name, names); near != "" {
 				hint = "did you mean " + quoteShort(near) + "? Otherwise " + hint
 			}

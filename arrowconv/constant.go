@@ -99,10 +99,10 @@ func (t *target) lacks(in Input, i int) error {
 	case !f.Required, s != nil && (s.ours || s.value != nil):
 		return nil
 	case s != nil:
-		return inputErrorf("make it optional in the table",
+		return inputErrorf(relaxHint,
 			"%s: required column %s (%s) is null in the path", in.Name, quoteShort(f.Name), FormatType(f.Type))
 	}
-	return inputErrorf("add the column to the input, or make it optional in the table",
+	return inputErrorf("add the column to the input, or "+relaxHint,
 		"%s: required column %s (%s) is missing", in.Name, quoteShort(f.Name), FormatType(f.Type))
 }
 

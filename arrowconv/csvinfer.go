@@ -27,7 +27,10 @@ func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, e
 	names := c.header
 	if names == nil {
 		if c.first.bytes == 0 {
-			return nil, inputErrorf("give a schema file with --schema", "%s: it is empty, and a schema cannot be inferred from it", in.Name)
+			return nil, &inputError{
+				msg:  in.Name + ": it is empty, and a schema cannot be inferred from it",
+				hint: "give a schema file with --schema", cause: ErrNoRows,
+			}
 		}
 		for i := range c.fieldsOfFirstRow() {
 			names = append(names, fmt.Sprintf("column_%d", i+1))
@@ -74,7 +77,7 @@ func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, e
 	}
 	fields := make([]iceberg.NestedField, len(names))
 	for i, name := range names {
-		fields[i] = iceberg.NestedField{Name: name, Type: total[i].typ(&o)}
+		fields[i] = iceberg.NestedField{Name: name, Type: o.typ(&total[i], o.beside(name))}
 		if o.Note != nil && total[i].commaNumbers() {
 			o.Note(Note{Source: in.Name, Text: "column " + quoteShort(name) + " is text: its numbers have a decimal comma, which --decimal-comma reads"})
 		}

@@ -33,6 +33,9 @@ const (
 	// lie where nanoseconds don't reach.
 	kindFine
 	kindFar
+	// And two about numbers: some integers are beyond int, some numbers beyond float.
+	kindWide
+	kindHuge
 )
 
 // merge adds what another piece of the column shows.
@@ -127,6 +130,9 @@ func (e *evidence) addNumber(s []byte, point byte) {
 			return
 		}
 		e.seen |= kindLong
+		if v != int64(int32(v)) {
+			e.seen |= kindWide
+		}
 		if len(digits) > e.whole && v != 0 {
 			e.whole = len(digits)
 		}
@@ -156,6 +162,14 @@ func (e *evidence) addLongNumber(s []byte, point byte) {
 		return
 	}
 	isInt := len(n.frac) == 0 && last != point
+	if isInt {
+		e.seen |= kindWide
+	}
+	if hasExponent(s) || len(n.whole) > 38 {
+		if _, f := parseFloat32(s, point); f != faultNone {
+			e.seen |= kindHuge
+		}
+	}
 	switch {
 	case hasExponent(s):
 		e.seen |= kindFloat
@@ -183,7 +197,7 @@ func commaNumber(s []byte) bool {
 
 // commaNumbers says whether all that makes the column a string is that a comma is the decimal point.
 func (e *evidence) commaNumbers() bool {
-	return e.seen&kindComma != 0 && e.seen&^(kindComma|kindLong|kindBig|kindPoint|kindFloat) == 0
+	return e.seen&kindComma != 0 && e.seen&^(kindComma|numbers|kindWide|kindHuge) == 0
 }
 
 func hasExponent(s []byte) bool {
@@ -195,16 +209,61 @@ func hasExponent(s []byte) bool {
 	return false
 }
 
+const (
+	whole   = kindLong | kindBig
+	numbers = whole | kindPoint | kindFloat
+	// kindMarks are no kinds of their own.
+	kindMarks = kindFine | kindFar | kindWide | kindHuge
+)
+
+// beside is what everything seen says about a column that the table has as was: was itself where all of it
+// fits, or where texts of that type cannot be told from others by their looks; a wider type of its kind
+// where that would do; else what typ says. Nothing seen says nothing: unknown.
+func (e *evidence) beside(was iceberg.Type, o *InferOptions) iceberg.Type {
+	seen := e.seen &^ kindMarks
+	if seen == 0 {
+		return iceberg.UnknownType{}
+	}
+	switch t := was.(type) {
+	case iceberg.Int32Type:
+		if seen == kindLong && e.seen&kindWide == 0 {
+			return was
+		}
+	case iceberg.Float32Type:
+		if seen&^numbers == 0 && e.seen&kindHuge == 0 {
+			return was
+		}
+	case iceberg.Float64Type:
+		if seen&^numbers == 0 {
+			return was
+		}
+	case iceberg.DecimalType:
+		if p := e.whole + t.Scale(); seen&^(whole|kindPoint) == 0 && e.scale <= t.Scale() && p <= 38 {
+			return iceberg.DecimalTypeOf(max(p, t.Precision()), t.Scale())
+		}
+	case iceberg.TimestampType:
+		if seen&^(kindDate|kindLocal) == 0 {
+			return was
+		}
+	case iceberg.TimestampTzType:
+		if seen&^(kindDate|kindLocal|kindInstant) == 0 {
+			return was
+		}
+	case iceberg.TimestampNsType, iceberg.TimestampTzNsType, iceberg.TimeType, iceberg.UUIDType, iceberg.FixedType, iceberg.BinaryType:
+		return was
+	}
+	return e.typ(o)
+}
+
 // typ is the narrowest type, by docs/types.md, that holds everything seen without loss; string where
 // nothing was. With o.Decimals, numbers with a fraction make a decimal rather than a double.
 func (e *evidence) typ(o *InferOptions) iceberg.Type {
-	const whole, numbers = kindLong | kindBig, kindLong | kindBig | kindPoint | kindFloat
 	fits := e.whole+e.scale <= 38
 	fine := e.seen&kindFine != 0
 	if fine && (o.FormatVersion < 3 || e.seen&kindFar != 0) {
 		return iceberg.PrimitiveTypes.String
 	}
-	seen := e.seen &^ (kindFine | kindFar)
+	seen := e.seen &^ kindMarks
 	switch {
 	case seen == 0:
 		return iceberg.PrimitiveTypes.String

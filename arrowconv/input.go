@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go"
 )
 
 // Input is one source of rows. It does not own what it reads from: the caller closes it.
@@ -96,6 +97,11 @@ type InferOptions struct {
 	// Rows is the number of rows to look at. The default, 0, is all of them: no later row can then
 	// contradict the schema.
 	Rows int
+	// Beside is the schema of a table that the rows are to go to. A column that it has is then given its type
+	// where the values fit it or cannot be told by their looks, and a type that it could be widened to where
+	// they fit that; a column without a value, in Beside or not, is of type unknown. The default, nil, infers
+	// for a new table.
+	Beside *iceberg.Schema
 	// Decimals gives numbers with a fraction the narrowest decimal that holds them all, instead of double.
 	Decimals bool
 	// FormatVersion is that of the table to be: types of version 3 are inferred for 3 alone, timestamps in

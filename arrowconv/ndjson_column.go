@@ -256,7 +256,7 @@ func (c *jsonColumn) putAbsent() (Reject, bool) {
 		}
 		c.took()
 	case c.required:
-		return Reject{Column: c.path, Reason: "it is required, and the row has no such key"}, false
+		return Reject{Column: c.path, Reason: missingKey}, false
 	default:
 		c.putBlank(true)
 	}

@@ -78,10 +78,17 @@ func inferNDJSON(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema
 		}
 	}
 	if len(root.fields) == 0 {
-		return nil, inputErrorf("give the columns with --schema FILE", "%s: there is no row with a key to infer columns from", in.Name)
+		return nil, &inputError{
+			msg:  in.Name + ": there is no row with a key to infer columns from",
+			hint: "give the columns with --schema FILE", cause: ErrNoRows,
+		}
 	}
 	i := &shapeTyper{input: in.Name, o: &o}
-	fields, err := i.structFields(root, "")
+	var beside iceberg.Type
+	if o.Beside != nil {
+		beside = &iceberg.StructType{FieldList: o.Beside.Fields()}
+	}
+	fields, err := i.structFields(root, beside, "")
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +261,8 @@ func (t *shapeTyper) nextID() int {
 	return t.id
 }
 
-func (t *shapeTyper) structFields(s *jsonShape, path string) ([]iceberg.NestedField, error) {
+// structFields gives the fields of objects, which in the table are beside; nil is new there.
+func (t *shapeTyper) structFields(s *jsonShape, beside iceberg.Type, path string) ([]iceberg.NestedField, error) {
 	var fields []iceberg.NestedField
 	for _, f := range s.fields {
 		if f.name == "" {
@@ -264,7 +272,7 @@ func (t *shapeTyper) structFields(s *jsonShape, path string) ([]iceberg.NestedFi
 			fields = append(fields, iceberg.NestedField{ID: t.nextID(), Name: f.name, Type: iceberg.VariantType{}})
 			continue
 		}
-		typ, err := t.typ(f, path+f.name)
+		typ, err := t.typ(f, fieldType(beside, f.name), path+f.name)
 		if err != nil {
 			return nil, err
 		}
@@ -273,7 +281,10 @@ func (t *shapeTyper) structFields(s *jsonShape, path string) ([]iceberg.NestedFi
 	return fields, nil
 }
 
-func (t *shapeTyper) typ(s *jsonShape, path string) (iceberg.Type, error) {
+func (t *shapeTyper) typ(s *jsonShape, beside iceberg.Type, path string) (iceberg.Type, error) {
+	if _, any := beside.(iceberg.VariantType); any {
+		return beside, nil
+	}
 	var seen []shapeKind
 	for k, row := range s.rows {
 		if row > 0 {
@@ -281,6 +292,9 @@ func (t *shapeTyper) typ(s *jsonShape, path string) (iceberg.Type, error) {
 		}
 	}
 	slices.SortStableFunc(seen, func(a, b shapeKind) int { return cmp.Compare(s.rows[a], s.rows[b]) })
+	if len(seen) > 1 && beside != nil {
+		return beside, nil // the load tells which rows it cannot hold: numbers may be spelled as strings
+	}
 	if len(seen) > 1 {
 		var kinds []string
 		for _, k := range seen {
@@ -293,6 +307,12 @@ func (t *shapeTyper) typ(s *jsonShape, path string) (iceberg.Type, error) {
 	switch {
 	case len(seen) == 0:
 	case seen[0] == shapeObject:
+		if m, ok := beside.(*iceberg.MapType); ok {
+			return t.mapType(s, m, path)
+		}
+		if len(s.fields) == 0 && beside != nil {
+			return beside, nil
+		}
 		if len(s.fields) == 0 {
 			// A struct without fields can be neither written nor read; an empty map loads the same rows.
 			return &iceberg.MapType{
@@ -300,17 +320,34 @@ func (t *shapeTyper) typ(s *jsonShape, path string) (iceberg.Type, error) {
 				ValueID: t.nextID(), ValueType: iceberg.PrimitiveTypes.String,
 			}, nil
 		}
-		fields, err := t.structFields(s, path+".")
+		fields, err := t.structFields(s, beside, path+".")
 		return &iceberg.StructType{FieldList: fields}, err
 	case seen[0] == shapeArray:
-		elem, err := t.typ(s.elem, path+".element")
+		if m, ok := beside.(*iceberg.MapType); ok { // entries of key and value
+			return m, nil
+		}
+		var of iceberg.Type
+		if l, ok := beside.(*iceberg.ListType); ok {
+			of = l.Element
+		}
+		elem, err := t.typ(s.elem, of, path+".element")
 		return &iceberg.ListType{ElementID: t.nextID(), Element: elem}, err
 	case seen[0] == shapeNumber:
-		typ := s.evidence.typ(t.o)
+		typ := t.o.typ(&s.evidence, beside)
 		if _, ok := typ.(iceberg.StringType); ok { // more digits than a decimal has
 			return iceberg.PrimitiveTypes.Float64, nil
 		}
 		return typ, nil
 	}
-	return s.evidence.typ(t.o), nil
+	return t.o.typ(&s.evidence, beside), nil
+}
+
+// mapType is the type of objects that the table has as a map: with the value type that holds all values.
+func (t *shapeTyper) mapType(s *jsonShape, m *iceberg.MapType, path string) (iceberg.Type, error) {
+	values := &jsonShape{}
+	for _, f := range s.fields {
+		values.merge(f, 0)
+	}
+	typ, err := t.typ(values, m.ValueType, path+".value")
+	return &iceberg.MapType{KeyID: t.nextID(), KeyType: m.KeyType, ValueID: t.nextID(), ValueType: typ}, err
 }

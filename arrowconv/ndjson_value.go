@@ -108,7 +108,7 @@ func (p *ndjsonParser) unknownKey(c *jsonColumn, key string) bool {
 	if c.path != "" {
 		path = c.path + "." + key
 	}
-	hint := "add the column to the table, or take it out of the input"
+	hint := addHint
 	if near := nearest.Name(key, names); near != "" {
 		hint = "did you mean " + quoteShort(near) + "? Otherwise " + hint
 	}

@@ -161,7 +161,7 @@ func TestParquetConversions(t *testing.T) {
 func TestParquetRefusals(t *testing.T) {
 	for _, c := range []struct{ name, columns, want string }{
 		{"a string is no number", "v long", `in.parquet: column "v" is string in the file, which cannot become long`},
-		{"an unknown column", "w string", "in.parquet: column \"v\" is not in the table\nhint: did you mean \"w\"? Otherwise add the column to the table, or take it out of the input"},
+		{"an unknown column", "w string", "in.parquet: column \"v\" is not in the table\nhint: did you mean \"w\"? Otherwise say --evolve add to add the column to the table, or take it out of the input"},
 		{"a missing one", "v string\nw string!", `in.parquet: required column "w" (string) is missing`},
 		{"a string is no struct", "v struct<a: long>", `in.parquet: column "v" is string in the file, which cannot become struct<a: long>`},
 	} {

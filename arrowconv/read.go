@@ -132,6 +132,12 @@ func newTarget(schema *iceberg.Schema) (*target, error) {
 	return t, nil
 }
 
+// What to do about a column that only the input has, or only the table.
+const (
+	addHint   = "say --evolve add to add the column to the table, or take it out of the input"
+	relaxHint = "say --evolve relax to make it optional in the table"
+)
+
 // unknownColumn is the error for a column of the input that the table lacks.
 func (t *target) unknownColumn(in Input, name string) error {
 	if slices.Contains(t.ours, name) {
@@ -141,7 +147,7 @@ func (t *target) unknownColumn(in Input, name string) error {
 	for i, f := range t.fields {
 		names[i] = f.Name
 	}
-	hint := "add the column to the table, or take it out of the input"
+	hint := addHint
 	if near := nearest.Name(name, names); near != "" {
 		hint = "did you mean " + quoteShort(near) + "? Otherwise " + hint
 	}

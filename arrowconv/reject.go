@@ -7,11 +7,16 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/apache/iceberg-go"
 )
 
 // ErrInput is the class of everything that is wrong with an input's rows or schema: running the
 // same load again without touching the input or the table cannot succeed.
 var ErrInput = errors.New("bad input")
+
+// ErrNoRows says that an input has nothing that a schema could be inferred from. It comes with ErrInput.
+var ErrNoRows = errors.New("it has no rows")
 
 // Reject is an input row that could not be converted, and why.
 type Reject struct {
@@ -67,8 +72,43 @@ func (e *RowError) Hint() string {
 	if (e.Reason == strayQuote || e.Reason == afterQuote) && bytes.Contains(e.Raw, []byte(`\"`)) {
 		return `are quotes escaped with a backslash? Then say --csv-escape '\'; otherwise ` + reject
 	}
+	switch {
+	case e.Missing():
+		return "correct the row, or " + relaxHint + ", or " + reject
+	case e.widens():
+		return "correct the row, or say --evolve widen to give the column a wider type, or " + reject
+	}
 	return "correct the row, or say " + reject
 }
+
+// Missing says whether the row has no value where one is required.
+func (e *RowError) Missing() bool { return e.Reason == faultNull.String() || e.Reason == missingKey }
+
+// widens says whether the value is one that a type which Iceberg can widen the column's to has room for.
+func (e *RowError) widens() bool {
+	if e.Want == "" {
+		return false
+	}
+	t, err := ParseType(e.Want)
+	if err != nil {
+		return false
+	}
+	var to iceberg.Type
+	switch t := t.(type) {
+	case iceberg.Int32Type:
+		to = iceberg.PrimitiveTypes.Int64
+	case iceberg.Float32Type:
+		to = iceberg.PrimitiveTypes.Float64
+	case iceberg.DecimalType:
+		to = iceberg.DecimalTypeOf(38, t.Scale())
+	default:
+		return false
+	}
+	return readsAs(to, e.Value, '.')
+}
+
+// missingKey is the reason of a row that lacks a required key.
+const missingKey = "it is required, and the row has no such key"
 
 // readsWithComma says whether value is a number of type want once a comma is the decimal point.
 func readsWithComma(value, want string) bool {

@@ -120,6 +120,10 @@ type Job struct {
 	Decimals bool
 	// Variants are columns of a new table that hold any JSON, whatever inference sees. Default: none.
 	Variants []string
+	// Evolve says how an existing table's schema may change to take the input, in the commit that brings
+	// its rows: a list of "add" (new optional columns), "widen" (a wider type) and "relax" (required to
+	// optional). Default, "": not at all.
+	Evolve string
 	// PartitionBy is the partition spec of a new table: "day(ts), bucket(16, id)".
 	PartitionBy string
 	// SortBy is the sort order of a new table: "ts, id desc".
@@ -203,6 +207,7 @@ type settings struct {
 	maxShrink  float64
 	maxRejects bound
 	paths      source.PathColumns
+	evolve     catalog.Evolve
 }
 
 func (j Job) check() (s settings, err error) {
@@ -253,6 +258,9 @@ func (j Job) check() (s settings, err error) {
 	case 0, 1, 2, 3:
 	default:
 		return s, usage("it is 1, 2 or 3", "--format-version: there is no version %d", j.FormatVersion)
+	}
+	if s.evolve, err = parseEvolve(j.Evolve); err != nil {
+		return s, err
 	}
 	switch j.Outside {
 	case "", "fail":

@@ -39,7 +39,7 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 	rec = Receipt{
 		Version: ReceiptVersion, Status: Failed, Table: j.Table, Mode: j.mode(), Branch: j.branch(),
 		Slice: j.Slice, RunKey: j.RunKey, Attempt: j.Attempt.String(), Started: started.UTC(),
-		Stages: map[string]float64{}, Partitions: []PartitionReceipt{},
+		Stages: map[string]float64{}, Partitions: []PartitionReceipt{}, SchemaChanges: []catalog.SchemaChange{},
 	}
 	defer func() {
 		rec.Seconds = j.now().Sub(started).Seconds()
@@ -92,12 +92,23 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		}
 	}()
 
-	if err := j.checkPathColumns(s.paths, objects, tbl.Schema()); err != nil {
+	var drift *evolution
+	if !created {
+		if drift, err = j.evolution(ctx, s, tbl, objects); err != nil {
+			return rec, err
+		}
+	}
+	schema := tbl.Schema()
+	if drift != nil {
+		schema = drift.schema
+	}
+	if err := j.checkPathColumns(s.paths, objects, schema); err != nil {
 		return rec, err
 	}
+
 	var owned *slice.Slice
 	if j.Slice != "" {
-		if owned, err = slice.Parse(j.Slice, tbl.Schema(), s.zone, specs(tbl)...); err != nil {
+		if owned, err = slice.Parse(j.Slice, schema, s.zone, specs(tbl)...); err != nil {
 			return rec, fmt.Errorf("--slice: %w", err)
 		}
 		rec.Slice = owned.String()
@@ -107,23 +118,34 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		rec.RunKey = rec.Job
 	}
 
-	in, bad, err := j.batches(ctx, s, objects, tbl.Schema(), rec.Attempt)
+	read := schema
+	if drift != nil {
+		read = drift.read
+	}
+	in, bad, err := j.batches(ctx, s, objects, read, rec.Attempt)
 	if err != nil {
 		return rec, err
 	}
-	res, err := writer.Load(ctx, cat, tbl, in, writer.Options{
+	o := writer.Options{
 		Branch: j.branch(), Slice: owned, Outside: s.outside, ReplaceTable: j.ReplaceTable,
 		OnEmpty: s.onEmpty, MaxShrink: s.maxShrink, AllowShrink: j.AllowShrink, CompareRows: j.CompareRows,
 		Memory: j.Memory, SpillDir: j.SpillDir, Workers: j.Workers,
 		Job: rec.Job, RunKey: rec.RunKey, Attempt: j.Attempt, Started: started,
 		DryRun: j.DryRun, Progress: j.Progress,
-	})
+	}
+	if drift != nil {
+		in, o.Schema, o.Evolve = drift.watch(in), schema, drift.drift
+	}
+	res, err := writer.Load(ctx, cat, tbl, in, o)
 	rec.fill(res)
 	if bad != nil {
 		if cerr := bad.close(); cerr != nil && err == nil {
 			j.warn("%v", cerr)
 		}
 		rec.RowsRejected, rec.RejectsFile = bad.count(), bad.filePath()
+	}
+	if err != nil && drift != nil {
+		err = drift.explain(tbl, err)
 	}
 	if err != nil {
 		return rec, fmt.Errorf("load %s: %w", j.Table, err)
@@ -175,14 +197,11 @@ func (j Job) openTable(ctx context.Context, cat *catalog.Catalog, s settings, ob
 			"--dry-run: table %s does not exist yet, there is nothing to compare with", j.Table)
 	}
 	if spec.Schema == nil {
-		o := s.convert
-		o.Workers, o.SpillDir = j.Workers, j.SpillDir
-		if j.Rejects != "" { // the load that follows sets the same rows aside, and counts them
-			o.OnReject = func(arrowconv.Reject) error { return nil }
+		infer := source.Infer
+		if s.evolve.Add || s.evolve.Widen { // as if the others came in a load of their own
+			infer = source.InferAll
 		}
-		spec.Schema, err = source.Infer(ctx, objects, arrowconv.InferOptions{
-			Options: o, Rows: j.InferRows, Decimals: j.Decimals, FormatVersion: j.formatVersion(), Variants: j.Variants,
-		})
+		spec.Schema, err = infer(ctx, objects, j.inferOptions(s))
 		if err != nil {
 			return nil, false, fmt.Errorf("schema of %s: %w", j.Table, err)
 		}
@@ -197,6 +216,17 @@ func (j Job) openTable(ctx context.Context, cat *catalog.Catalog, s settings, ob
 		}
 	}
 	return tbl, created, nil
+}
+
+func (j Job) inferOptions(s settings) arrowconv.InferOptions {
+	o := s.convert
+	o.Workers, o.SpillDir = j.Workers, j.SpillDir
+	if j.Rejects != "" { // the load that follows sets the same rows aside, and counts them
+		o.OnReject = func(arrowconv.Reject) error { return nil }
+	}
+	return arrowconv.InferOptions{
+		Options: o, Rows: j.InferRows, Decimals: j.Decimals, FormatVersion: j.formatVersion(), Variants: j.Variants,
+	}
 }
 
 // batches are the rows of all sources in order, in the table's schema. Bad rows go to the

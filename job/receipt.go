@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer"
 )
 
@@ -52,8 +53,10 @@ type Receipt struct {
 	Seconds      float64            `json:"seconds"`
 	Stages       map[string]float64 `json:"stages"`
 	TableCreated bool               `json:"table_created"`
-	RejectsFile  string             `json:"rejects_file"`
-	Partitions   []PartitionReceipt `json:"partitions"`
+	// SchemaChanges are what the snapshot, or that of a dry run, changes in the table's schema.
+	SchemaChanges []catalog.SchemaChange `json:"schema_changes"`
+	RejectsFile   string                 `json:"rejects_file"`
+	Partitions    []PartitionReceipt     `json:"partitions"`
 
 	Error *Failure `json:"error"`
 }
@@ -100,6 +103,7 @@ func (r *Receipt) fill(res writer.Result) {
 	r.BytesRead, r.Attempts = res.BytesRead, res.Attempts
 	r.Digest = res.Staged.Digest.String()
 	maps.Copy(r.Stages, res.Seconds)
+	r.SchemaChanges = append(r.SchemaChanges, res.SchemaChanges...)
 	p := res.Plan
 	if p == nil {
 		return

@@ -3,6 +3,7 @@ package job
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -202,6 +203,9 @@ func rows(name string, in iter.Seq2[arrow.RecordBatch, error], columns []string,
 		var n int64
 		for rec, err := range in {
 			if err != nil {
+				if errors.Is(err, iceberg.ErrResolve) { // iceberg-go v0.7.0 reads no date as a timestamp
+					err = &Error{Class: err, Text: err.Error(), Advice: "read the table with another engine, or load the partitions again that were written before the type changed"}
+				}
 				yield(nil, fmt.Errorf("table %s: %w", name, err))
 				return
 			}

@@ -170,7 +170,7 @@ func start(ctx context.Context, obj Object, read func(context.Context, Object, f
 // Infer returns the schema that arrowconv.Infer finds in the first object that is not empty, with the path
 // columns of all of them and the source columns of o after it. What it
 // reads of a pipe is kept, in memory and then in a file of Options.SpillDir, and read again by Batches.
-func Infer(ctx context.Context, objs []Object, o arrowconv.InferOptions) (schema *iceberg.Schema, err error) {
+func Infer(ctx context.Context, objs []Object, o arrowconv.InferOptions) (*iceberg.Schema, error) {
 	if len(objs) == 0 {
 		return nil, inputError("source", "has nothing to infer a schema from", "", nil)
 	}
@@ -181,23 +181,63 @@ func Infer(ctx context.Context, objs []Object, o arrowconv.InferOptions) (schema
 			break
 		}
 	}
-	if p, ok := object.origin.(*pipe); ok {
-		p.twice()
-	}
-	r, err := object.Open(ctx, o.Format)
+	schema, _, err := object.infer(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	o.Format = r.Format
-	if schema, err = arrowconv.Infer(ctx, r.Input, o); err != nil {
-		return nil, err
-	}
-	return arrowconv.WithConstants(schema, r.Input, func(yield func([]arrowconv.Constant) bool) {
+	return withConstants(schema, object, objs, o)
+}
+
+// withConstants adds the columns that come from elsewhere than the objects' bytes. Beside a table those of
+// paths are not added: a path has keys for many reasons, and the table's columns say which count.
+func withConstants(schema *iceberg.Schema, object Object, objs []Object, o arrowconv.InferOptions) (*iceberg.Schema, error) {
+	return arrowconv.WithConstants(schema, arrowconv.Input{Name: object.Name}, func(yield func([]arrowconv.Constant) bool) {
 		for _, obj := range objs {
-			if !yield(obj.Constants) {
+			if o.Beside != nil || !yield(obj.Constants) {
 				return
 			}
 		}
 	}, o)
+}
+
+// InferAll is Infer over all objects: the schema has the columns of each, in the types that hold the
+// values of all. Objects without rows are passed over, unless there are no others.
+func InferAll(ctx context.Context, objs []Object, o arrowconv.InferOptions) (*iceberg.Schema, error) {
+	var all *iceberg.Schema
+	var last Object
+	for _, obj := range objs {
+		if obj.Size == 0 {
+			continue
+		}
+		schema, format, err := obj.infer(ctx, o)
+		if errors.Is(err, arrowconv.ErrNoRows) {
+			continue
+		}
+		if err == nil && all != nil {
+			text := format == arrowconv.CSV || format == arrowconv.TSV
+			schema, err = arrowconv.Unite(obj.Name, all, schema, o.Beside, text)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all, last = schema, obj
+	}
+	if all == nil {
+		return Infer(ctx, objs, o)
+	}
+	return withConstants(all, last, objs, o)
+}
+
+func (o Object) infer(ctx context.Context, opts arrowconv.InferOptions) (schema *iceberg.Schema, format arrowconv.Format, err error) {
+	if p, ok := o.origin.(*pipe); ok {
+		p.twice()
+	}
+	r, err := o.Open(ctx, opts.Format)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	opts.Format = r.Format
+	schema, err = arrowconv.Infer(ctx, r.Input, opts)
+	return schema, r.Format, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/icewright/icewright/arrowconv"
+	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/plan"
 	"github.com/icewright/icewright/writer/publish"
 	"github.com/icewright/icewright/writer/slice"
@@ -108,7 +109,14 @@ func (r *run) stage(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) (
 	if r.o.Slice != nil {
 		o.Slice = r.o.Slice
 	}
-	staged, err := stage.Stage(ctx, r.table, in, o)
+	tbl := r.table
+	if r.o.Schema != nil && !r.o.Schema.Equals(tbl.Schema()) {
+		var err error
+		if tbl, err = catalog.WithSchema(tbl, r.o.Schema); err != nil {
+			return nil, err
+		}
+	}
+	staged, err := stage.Stage(ctx, tbl, in, o)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +135,11 @@ func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change
 		return nil, fmt.Errorf("%w: the partition spec of %s changed while the rows were staged (spec %d, now %d)",
 			publish.ErrConflict, strings.Join(base.Identifier(), "."), was, is)
 	}
-	p, err := plan.Replace(ctx, base, r.result.Staged.Files, plan.Options{
+	evolved, drift, err := r.evolve(base)
+	if err != nil {
+		return nil, err
+	}
+	p, err := plan.Replace(ctx, evolved, r.result.Staged.Files, plan.Options{
 		Branch: r.o.Branch, Slice: r.o.Slice, ReplaceTable: r.o.ReplaceTable, OnEmpty: r.o.OnEmpty,
 		MaxShrink: r.o.MaxShrink, AllowShrink: r.o.AllowShrink, CompareRows: r.o.CompareRows,
 	})
@@ -136,19 +148,47 @@ func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change
 	}
 	r.result.Plan = p
 	r.result.RowsWritten, r.result.RowsUnchanged = p.RowsWritten, p.RowsUnchanged
+	// Without a row to publish the schema stays as well: a snapshot carries both or there is none.
+	r.result.SchemaChanges = nil
 	if err := r.reconcile(); err != nil || p.Unchanged {
 		return nil, err
 	}
+	r.result.SchemaChanges = drift.Changes
 	r.progress("publish")
 	change := &publish.Change{
 		Operation: table.OpOverwrite,
 		Remove:    p.Remove,
 		Summary:   iceberg.Properties{"replace-partitions": "true"},
 	}
+	if len(drift.Changes) > 0 {
+		change.Schema = drift.Schema
+	}
 	for _, f := range p.Add {
 		change.Add = append(change.Add, f.DataFile)
 	}
 	return change, nil
+}
+
+// evolve returns base as it is to be when the rows are in it. Rows that were staged for another schema
+// than it has by then, because another run gave the same field id to something else, are a conflict: they
+// have to be read again.
+func (r *run) evolve(base *table.Table) (*table.Table, catalog.Drift, error) {
+	if r.o.Evolve == nil {
+		return base, catalog.Drift{}, nil
+	}
+	drift := r.o.Evolve(base)
+	staged := r.o.Schema
+	if staged == nil {
+		staged = r.table.Schema()
+	}
+	if err := catalog.Fits(staged, drift.Schema, base.Metadata().Version()); err != nil {
+		return nil, drift, fmt.Errorf("%w: %w", publish.ErrConflict, err)
+	}
+	if len(drift.Changes) == 0 {
+		return base, drift, nil
+	}
+	evolved, err := catalog.WithSchema(base, drift.Schema)
+	return evolved, drift, err
 }
 
 // reconcile refuses to publish where a row is unaccounted for. It can only fail by a defect, and

@@ -3,9 +3,11 @@ package writer
 import (
 	"time"
 
+	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 
+	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/plan"
 	"github.com/icewright/icewright/writer/publish"
 	"github.com/icewright/icewright/writer/slice"
@@ -25,6 +27,12 @@ type Options struct {
 	MaxShrink    float64
 	AllowShrink  bool
 	CompareRows  bool
+
+	// Schema is what the batches have, and the files get. The default, nil, is the table's.
+	Schema *iceberg.Schema
+	// Evolve compares the rows' schema with that of the table, once they are staged, and again on every
+	// new base. What it changes is published with the rows, or not at all. The default, nil, is no change.
+	Evolve func(base *table.Table) catalog.Drift
 
 	Memory   int64
 	SpillDir string
@@ -76,6 +84,8 @@ type Result struct {
 	BytesRead                                                        int64
 	// Plan is the last plan made: partitions before and after, files that come and go.
 	Plan *plan.Plan
+	// SchemaChanges are what Plan's publication changes in the table's schema; none where it is unchanged.
+	SchemaChanges []catalog.SchemaChange
 	// Staged is what was staged, Digest included.
 	Staged stage.Result
 	// Litter holds staged files that were not published and could not be removed.

@@ -37,6 +37,7 @@ var exitCodes = []struct {
 	{plan.ErrGuard, exitGuard},
 	{stage.ErrOutside, exitGuard},
 	{arrowconv.ErrInput, exitInput},
+	{catalog.ErrSchema, exitInput},
 	{publish.ErrSuperseded, exitConflict},
 	{publish.ErrConflict, exitConflict},
 	{catalog.ErrConflict, exitConflict},

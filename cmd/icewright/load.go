@@ -16,6 +16,7 @@ import (
 const (
 	headInput   = "Input"
 	headTable   = "New table"
+	headDrift   = "Schema drift"
 	headReplace = "Replace"
 	headRun     = "Run"
 )
@@ -36,7 +37,7 @@ atomic snapshot. Loading the same files again publishes nothing.
 A SOURCE is a file, a directory, a glob (** crosses directories), an s3:// address with a
 prefix or a glob, or - for standard input; plain, gzip or zstd. The table is made by the
 first load, with the schema of --schema or one that is inferred; from then on the table's
-schema decides.`,
+schema decides, or with --evolve, changes with the rows.`,
 		Example: `  icewright load flights/*.csv.gz --table air.flights --partition-by 'day(departed_at)'
   icewright load s3://bucket/in/2024-01-15/ --table lake.events --slice 'event_date=2024-01-15' --catalog prod
   zcat big.csv.gz | icewright load - --format csv --table lake.big --partition-by 'bucket(16, id)' --sort-by ts
@@ -106,6 +107,9 @@ schema decides.`,
 	f.text(&j.SortBy, "sort-by", "", "sort `ORDER` of the rows in each file: 'ts, id desc'")
 	f.props(&j.TableProps, "table-prop", "table property (repeatable)")
 	f.number(&j.FormatVersion, "format-version", 0, "Iceberg format `VERSION`: 1, 2 or 3 (default: 2)")
+
+	f = under(cmd.Flags(), headDrift)
+	f.text(&j.Evolve, "evolve", "", "what may change in the table's schema, with the rows: `LIST` of add, widen and relax (default: nothing)")
 
 	f = under(cmd.Flags(), headReplace)
 	f.text(&j.Slice, "slice", "", "`EXPRESSION` for the part of the table that the run owns (default: the partitions its rows are in)")

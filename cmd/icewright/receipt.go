@@ -88,6 +88,9 @@ func receiptText(r job.Receipt) string {
 	if r.TableCreated {
 		b.WriteString("  made the table\n")
 	}
+	for _, c := range r.SchemaChanges {
+		fmt.Fprintf(&b, "  schema: %s\n", c)
+	}
 	if r.Status != job.Unchanged && len(changed) > 0 {
 		rows := [][]string{{"partition", "rows before", "rows after"}}
 		for i, p := range changed {

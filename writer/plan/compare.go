@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
@@ -27,7 +28,8 @@ func compare(ctx context.Context, tbl *table.Table, base *table.Snapshot, units 
 			}
 		}
 	}
-	known, err := footers(ctx, tbl, files)
+	dates := onceDates(tbl.Metadata())
+	known, err := footers(ctx, tbl, files, dates)
 	if err != nil {
 		return err
 	}
@@ -47,7 +49,8 @@ func compare(ctx context.Context, tbl *table.Table, base *table.Snapshot, units 
 			}
 			before, after = before.Add(sum), after.Add(p.After)
 		}
-		if !told && scan && u.hasLive() && (u.sameRows() || !u.clean()) {
+		// iceberg-go v0.7.0 cannot scan dates as timestamps: such rows are replaced, unseen.
+		if !told && scan && len(dates) == 0 && u.hasLive() && (u.sameRows() || !u.clean()) {
 			if before, err = u.scan(ctx, tbl, base); err != nil {
 				return err
 			}
@@ -89,7 +92,7 @@ func (u *unit) sameRows() bool {
 }
 
 // footers reads the digests of files, those that have one.
-func footers(ctx context.Context, tbl *table.Table, files []*liveFile) (map[*liveFile]digest.Sum, error) {
+func footers(ctx context.Context, tbl *table.Table, files []*liveFile, dates map[int]bool) (map[*liveFile]digest.Sum, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
@@ -111,11 +114,16 @@ func footers(ctx context.Context, tbl *table.Table, files []*liveFile) (map[*liv
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			text, err := footerValue(fs, df.FilePath(), df.FileSizeBytes(), digest.FooterKey)
+			meta, err := footer(fs, df.FilePath(), df.FileSizeBytes())
 			if err != nil {
 				return fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 			}
-			sums[i], has[i] = digest.Parse(text)
+			if meta == nil || holdsDates(meta, dates) {
+				return nil
+			}
+			if v := meta.KeyValueMetadata().FindValue(digest.FooterKey); v != nil {
+				sums[i], has[i] = digest.Parse(*v)
+			}
 			has[i] = has[i] && sums[i].Rows == df.Count()
 			return nil
 		})
@@ -169,49 +177,75 @@ func holds(df iceberg.DataFile, ids []int) bool {
 // take one request.
 const footerGuess = 64 << 10
 
-// footerValue reads a value from the key-value metadata of a Parquet file; "" when it has none
-// or its footer is encrypted.
+// onceDates are the columns that were dates in a past schema of the table and are timestamps now. A digest
+// counts a date by its days, and would take them for microseconds.
+func onceDates(meta table.Metadata) map[int]bool {
+	ids := map[int]bool{}
+	for _, past := range meta.Schemas() {
+		index, err := iceberg.IndexByID(past)
+		if err != nil {
+			continue
+		}
+		for id, f := range index {
+			_, was := f.Type.(iceberg.DateType)
+			now, ok := meta.CurrentSchema().FindFieldByID(id)
+			if was && ok && !now.Type.Equals(f.Type) {
+				ids[id] = true
+			}
+		}
+	}
+	return ids
+}
+
+// holdsDates tells whether a file has one of the columns, as dates.
+func holdsDates(meta *metadata.FileMetaData, ids map[int]bool) bool {
+	if len(ids) == 0 {
+		return false
+	}
+	for i := range meta.Schema.NumColumns() {
+		c := meta.Schema.Column(i)
+		if ids[int(c.SchemaNode().FieldID())] && c.PhysicalType() == parquet.Types.Int32 {
+			return true
+		}
+	}
+	return false
+}
+
+// footer reads the footer of a Parquet file; nil when it is encrypted.
 // Source: parquet.apache.org/docs/file-format: footer, its length in four bytes, "PAR1".
-func footerValue(fs iceio.IO, path string, size int64, key string) (_ string, err error) {
+func footer(fs iceio.IO, path string, size int64) (_ *metadata.FileMetaData, err error) {
 	f, err := fs.Open(path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	tail := make([]byte, min(size, footerGuess))
 	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
-		return "", err
+		return nil, err
 	}
 	if len(tail) < 12 {
-		return "", fmt.Errorf("%d bytes are no Parquet file", size)
+		return nil, fmt.Errorf("%d bytes are no Parquet file", size)
 	}
 	switch string(tail[len(tail)-4:]) {
 	case "PAR1":
 	case "PARE":
-		return "", nil
+		return nil, nil
 	default:
-		return "", errors.New("it does not end like a Parquet file")
+		return nil, errors.New("it does not end like a Parquet file")
 	}
 	length := int64(binary.LittleEndian.Uint32(tail[len(tail)-8:]))
 	if length > size-12 {
-		return "", fmt.Errorf("a footer of %d bytes in a file of %d", length, size)
+		return nil, fmt.Errorf("a footer of %d bytes in a file of %d", length, size)
 	}
 	footer := tail[:len(tail)-8]
 	if missing := length - int64(len(footer)); missing > 0 {
 		head := make([]byte, missing, length)
 		if _, err := f.ReadAt(head, size-8-length); err != nil {
-			return "", err
+			return nil, err
 		}
 		footer = append(head, footer...)
 	}
-	meta, err := metadata.NewFileMetaData(footer[int64(len(footer))-length:], nil)
-	if err != nil {
-		return "", err
-	}
-	if v := meta.KeyValueMetadata().FindValue(key); v != nil {
-		return *v, nil
-	}
-	return "", nil
+	return metadata.NewFileMetaData(footer[int64(len(footer))-length:], nil)
 }
 
 // scan reads the unit's live rows, deletes applied, and sets each part's digest.

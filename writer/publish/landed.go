@@ -16,6 +16,7 @@ const (
 	fateLanded              // the table carries it
 	fateRefused             // it can't land: the branch moved without it, and every snapshot in between is there to see
 	fateUnseen              // the branch moved, nothing of it is to be found, but snapshots are out of sight
+	fateStale               // the branch is where it was, but the schema is not: it can't land unless that is undone
 )
 
 // fateOf finds out what became of c. The snapshots tell where the table shows them all, from the
@@ -30,8 +31,11 @@ func (l *loop) fateOf(ctx context.Context, tbl *table.Table, c *commit) (fate, e
 	meta := tbl.Metadata()
 	head, ref := headOf(meta, l.attempt.Branch)
 	if !moved(c.base, ref) {
-		if outnumbered(meta, c) {
+		switch {
+		case outnumbered(meta, c), c.evolves && meta.LastColumnID() != c.lastField:
 			return fateRefused, nil
+		case c.evolves && meta.CurrentSchema().ID != c.schemaID:
+			return fateStale, nil
 		}
 		return fateOpen, nil
 	}

@@ -16,6 +16,9 @@ package publish
 //     with the attempt's id nor has the branch where the last commit wanted it. A branch that
 //     moved does not come back, so that commit can't land any more: its files may go, and the
 //     planner is asked again.
+//   - A commit that changes the schema also requires the schema, and the last field id, that it was
+//     made for. Where only those moved, it can't land as long as they are as they are; field ids never
+//     come back, so once there are more of them it is refused for good.
 //   - What the catalog's error says is never believed where the table can be asked: a refusal
 //     (409, and even 400) may be the second delivery of a commit that landed.
 //
@@ -75,6 +78,9 @@ type Change struct {
 	Add       []iceberg.DataFile
 	// Remove holds data and delete files of the base.
 	Remove []LiveFile
+	// Schema becomes the table's current one, in the same commit. The default, nil, is the base's own.
+	// Its new fields have ids past the base's last.
+	Schema *iceberg.Schema
 	// Summary is added to the snapshot's summary, beside the counts and the attempt's own keys.
 	Summary iceberg.Properties
 }
@@ -258,7 +264,7 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 			return false, l.unknown(c, errors.Join(sent, err))
 		case fate == fateLanded:
 			return true, nil
-		case fate == fateRefused, fate == fateUnseen && !pending:
+		case fate == fateRefused, (fate == fateUnseen || fate == fateStale) && !pending:
 			return false, c.discard()
 		case fate == fateUnseen:
 			// It may have landed and be overwritten by now. The metadata files stay, for the

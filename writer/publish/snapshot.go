@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/slice"
 )
 
@@ -43,6 +44,11 @@ type commit struct {
 	fs           iceio.WriteFileIO
 	written      []string        // manifests and the manifest list
 	added        map[string]bool // paths of the added data files
+
+	// evolves says that the commit changes the schema, from schemaID, in a table whose last field id is
+	// lastField.
+	evolves             bool
+	schemaID, lastField int
 }
 
 // discard removes the commit's metadata files. Only for a commit that can't land any more.
@@ -83,6 +89,13 @@ func produce(ctx context.Context, tbl *table.Table, branch string, change *Chang
 		return nil, err
 	}
 	meta := tbl.Metadata()
+	if change.Schema != nil {
+		evolved, err := catalog.WithSchema(tbl, change.Schema)
+		if err != nil {
+			return nil, err
+		}
+		meta = evolved.Metadata() // what manifests and snapshot are written for
+	}
 	p := &producer{
 		ctx: ctx, meta: meta, fs: fs, loc: loc,
 		id: newSnapshotID(meta), name: uuid.New(), summary: newSummary(),
@@ -124,6 +137,11 @@ func produce(ctx context.Context, tbl *table.Table, branch string, change *Chang
 		table.AssertRefSnapshotID(branch, c.base),
 	}
 	c.updates = []table.Update{table.NewAddSnapshotUpdate(&c.snapshot), setRef(branch, c.snapshot.SnapshotID, ref)}
+	if change.Schema != nil {
+		c.evolves, c.schemaID, c.lastField = true, tbl.Schema().ID, tbl.Metadata().LastColumnID()
+		c.requirements = append(c.requirements, table.AssertCurrentSchemaID(c.schemaID), table.AssertLastAssignedFieldID(c.lastField))
+		c.updates = append(catalog.SchemaUpdates(change.Schema), c.updates...)
+	}
 	return c, nil
 }
 

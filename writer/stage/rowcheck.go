@@ -72,7 +72,9 @@ func (e *NullError) Error() string {
 func (e *NullError) Unwrap() error { return arrowconv.ErrInput }
 
 // Hint says what to do about it.
-func (e *NullError) Hint() string { return "fill the value in, or make the column optional" }
+func (e *NullError) Hint() string {
+	return "fill the value in, or say --evolve relax to make the column optional"
+}
 
 // requiredColumn is a column that is required itself or has required fields below.
 type requiredColumn struct {
