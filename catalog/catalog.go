@@ -15,6 +15,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	icecatalog "github.com/apache/iceberg-go/catalog"
@@ -39,9 +40,19 @@ type Catalog struct {
 	// never print them whole.
 	Props iceberg.Properties
 
-	close  func() error
-	sqlite *sqliteDB      // nil for other types
-	rest   *restTransport // nil for other types
+	close func() error
+	exact exactStore     // nil where the catalog has no such calls
+	rest  *restTransport // nil for other types
+}
+
+// exactStore is a catalog that can be asked what iceberg-go's interface has no call
+// for: SQL databases are.
+type exactStore interface {
+	// dropExact drops the table if its metadata is still the given one, in one step.
+	dropExact(ctx context.Context, ident table.Identifier, metadata string) (bool, error)
+	// metadataBelow returns a metadata file below location, other than own, that some
+	// table has; "" without one.
+	metadataBelow(ctx context.Context, location, own string) (string, error)
 }
 
 // opener opens a catalog of one type. cfg.Props are complete: URI, Warehouse and
@@ -57,7 +68,7 @@ type opener struct {
 func openers() []opener {
 	return []opener{
 		{"rest", []string{"http", "https"}, openREST},
-		{"sql", []string{"sqlite", "file"}, openSQLite},
+		{"sql", sqlSchemes(), openSQL},
 	}
 }
 
@@ -102,12 +113,12 @@ func Open(ctx context.Context, cfg Config) (*Catalog, error) {
 
 func openerFor(r resolved) (opener, error) {
 	typ := strings.ToLower(r.props["type"])
-	scheme, _, _ := strings.Cut(r.props["uri"], ":")
+	scheme := uriScheme(r.props["uri"])
 	if typ == "sqlite" {
 		typ = "sql"
 	}
 	for _, o := range openers() {
-		if typ == o.name || typ == "" && slices.Contains(o.schemes, strings.ToLower(scheme)) {
+		if typ == o.name || typ == "" && slices.Contains(o.schemes, scheme) {
 			return o, nil
 		}
 	}
@@ -202,6 +213,16 @@ func (c *Catalog) ListNamespaces(ctx context.Context, parent table.Identifier) (
 		return nil, fmt.Errorf("list namespaces: %w", readError(err))
 	}
 	return ns, nil
+}
+
+// sleep waits for d, or returns the error of ctx when that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // libraryProps are the properties for iceberg-go: all but those that only we read.

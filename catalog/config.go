@@ -32,7 +32,7 @@ type Config struct {
 	// Name is the catalog's name. The default is the configuration's choice.
 	Name string
 	// URI is where the catalog is: http(s)://… for REST, sqlite:///path (relative
-	// to Dir) or sqlite:////path (absolute) for SQLite.
+	// to Dir) or sqlite:////path (absolute) for SQLite, postgresql://… and mysql://….
 	URI string
 	// Warehouse is the location of new tables for SQLite, and whatever the server
 	// calls a warehouse for REST.

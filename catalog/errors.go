@@ -15,6 +15,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -145,9 +146,8 @@ func class(err error) error {
 		return ErrRejected
 	}
 
-	var lite *sqlite.Error
-	if errors.As(err, &lite) {
-		return sqliteClass(lite.Code())
+	if c := sqlClass(err); c != nil {
+		return c
 	}
 
 	// Files are written before the catalog is asked, so whatever storage says, the
@@ -172,6 +172,18 @@ func class(err error) error {
 		return ErrConfig
 	}
 	return ErrUnknownState
+}
+
+// sqlClass reads the errors of databases; nil for others.
+func sqlClass(err error) error {
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		return sqliteClass(lite.Code())
+	}
+	if c := postgresClass(err); c != nil {
+		return c
+	}
+	return mysqlClass(err)
 }
 
 // sqliteClass reads SQLite's primary result code. Its transactions are all or
@@ -221,13 +233,18 @@ func storageClass(err error) error {
 // trying again is of no use: a metadata file that cannot be parsed, for one.
 func plainDefect(err error) bool {
 	var netErr net.Error
-	return !errors.As(err, &netErr) && !errors.Is(err, rest.ErrRESTError) && !errors.Is(err, fs.ErrClosed)
+	var wire interface{ SafeToRetry() bool } // pgx's
+	return !errors.As(err, &netErr) && !errors.As(err, &wire) && sqlClass(err) == nil && !errors.Is(err, rest.ErrRESTError) && !errors.Is(err, fs.ErrClosed)
 }
 
 // isContext tells whether a context's own error is in the tree of err. An HTTP
 // client's timeout claims to be context.DeadlineExceeded by its Is method and is
-// not: no context of the caller has ended.
+// not: no context of the caller has ended. Nor has one where Postgres takes too long
+// to connect, for which pgx has a context of its own.
 func isContext(err error) bool {
+	if connect, ok := err.(*pgconn.ConnectError); ok { //nolint:errorlint // walks the tree itself
+		return errors.Is(connect, context.Canceled)
+	}
 	if err == context.Canceled || err == context.DeadlineExceeded { //nolint:errorlint // identity is the point
 		return true
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync"
 
 	iceio "github.com/apache/iceberg-go/io"
@@ -76,6 +77,8 @@ func writable(ctx context.Context, fsys iceio.IO, location string) (iceio.WriteF
 type writeLog struct {
 	mu    sync.Mutex
 	files []loggedFile
+	// keep holds back the removal of its files by others than remove.
+	keep bool
 }
 
 type loggedFile struct {
@@ -105,19 +108,36 @@ func (l *writeLog) add(fsys iceio.IO, name string) {
 	l.files = append(l.files, loggedFile{fsys, name})
 }
 
+// keeps tells whether the file is to stay for now: iceberg-go removes the metadata of a
+// table that it could not create, also where the answer to its COMMIT was lost and the
+// table is there.
+func (l *writeLog) keeps(name string) bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.keep && l.has(name)
+}
+
+func (l *writeLog) has(name string) bool {
+	return slices.ContainsFunc(l.files, func(f loggedFile) bool { return f.name == name })
+}
+
 // remove removes the files. That one cannot be removed changes nothing for anybody:
 // no table refers to it.
 func (l *writeLog) remove(ctx context.Context) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, f := range l.files {
+	files := l.files
+	l.files = nil
+	l.mu.Unlock()
+	for _, f := range files {
 		fsys := f.fsys
 		if b, ok := fsys.(binder); ok {
 			fsys = b.bind(ctx)
 		}
 		_ = fsys.Remove(f.name)
 	}
-	l.files = nil
 }
 
 // urlStable tells whether a location stays what it is when iceberg-go makes longer

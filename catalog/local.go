@@ -149,7 +149,7 @@ func (l localIO) WriteFile(name string, content []byte) error {
 
 func (l localIO) Remove(name string) error {
 	p, err := l.path(name)
-	if err != nil {
+	if err != nil || l.log.keeps(name) {
 		return err
 	}
 	return os.Remove(p)

@@ -243,7 +243,7 @@ func (s *s3IO) readRange(client *s3.Client, bucket, key string, p []byte, off in
 // Remove removes the object; S3 does not tell whether there was one.
 func (s *s3IO) Remove(name string) error {
 	client, bucket, key, err := s.at("remove", name)
-	if err != nil {
+	if err != nil || s.log.keeps(name) {
 		return err
 	}
 	if _, err := client.DeleteObject(s.ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {

@@ -31,11 +31,6 @@ var sqliteParams = []string{"_pragma=busy_timeout(10000)", "_pragma=journal_mode
 // openSQLite opens or makes a catalog in an SQLite file. uri is sqlite:///path,
 // file:path?parameters or a bare path, relative to cfg.Dir; none is lake/catalog.db.
 func openSQLite(ctx context.Context, name string, props iceberg.Properties, cfg Config) (*Catalog, error) {
-	for _, k := range []string{icesql.DialectKey, icesql.DriverKey, "sql-dialect", "sql-driver"} {
-		if v := strings.ToLower(props[k]); v != "" && !strings.HasPrefix(v, "sqlite") {
-			return nil, &ConfigError{What: fmt.Sprintf("%s %q is not known", k, props[k]), Do: "sqlite is the one SQL database here"}
-		}
-	}
 	dir, err := cfg.dir()
 	if err != nil {
 		return nil, err
@@ -71,7 +66,7 @@ func openSQLite(ctx context.Context, name string, props iceberg.Properties, cfg 
 		_ = db.Close()
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return &Catalog{Catalog: cat, Props: lib, close: db.Close, sqlite: &sqliteDB{db, name}}, nil
+	return &Catalog{Catalog: cat, Props: lib, close: db.Close, exact: &sqlStore{db, name, questionMark}}, nil
 }
 
 // firstOpen repeats open while the database is busy. Turning a new database to WAL
@@ -87,10 +82,8 @@ func firstOpen(ctx context.Context, open func() (*icesql.Catalog, error)) (*ices
 		if !errors.Is(Classify(err), ErrTransient) || time.Now().After(deadline) {
 			return nil, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(wait):
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -136,36 +129,4 @@ func sqliteDSN(file, query string) string {
 		}
 	}
 	return dsn
-}
-
-// sqliteDB asks the database what iceberg-go's catalog has no call for. The table
-// is that of the JDBC catalog, which Java, PyIceberg and iceberg-go share.
-type sqliteDB struct {
-	db   *sql.DB
-	name string // of the catalog
-}
-
-// dropExact drops the table if its metadata is still the given one.
-func (s *sqliteDB) dropExact(ctx context.Context, tableName, metadata string) (bool, error) {
-	res, err := s.db.ExecContext(ctx,
-		`DELETE FROM iceberg_tables WHERE catalog_name = ? AND table_name = ? AND metadata_location = ?`,
-		s.name, tableName, metadata)
-	if err != nil {
-		return false, err
-	}
-	n, err := res.RowsAffected()
-	return n > 0, err
-}
-
-// metadataBelow returns a metadata file below location, other than own, that some
-// table of the database has; "" without one.
-func (s *sqliteDB) metadataBelow(ctx context.Context, location, own string) (string, error) {
-	var found string
-	err := s.db.QueryRowContext(ctx,
-		`SELECT metadata_location FROM iceberg_tables WHERE substr(metadata_location, 1, length(?1)) = ?1 AND metadata_location <> ?2 LIMIT 1`,
-		location+"/", own).Scan(&found)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return found, err
 }

@@ -285,7 +285,7 @@ func TestSQLiteURIs(t *testing.T) {
 			t.Errorf("%s: %v", uri, err)
 		}
 	}
-	for _, uri := range []string{"sqlite://", "sqlite:///", "sqlite:x.db", "postgresql://h/db", "file:"} {
+	for _, uri := range []string{"sqlite://", "sqlite:///", "sqlite:x.db", "oracle://h/db", "file:"} {
 		if c, err := catalog.Open(t.Context(), catalog.Config{URI: uri, Dir: dir}); !errors.Is(err, catalog.ErrConfig) {
 			t.Errorf("%s: %v, %v", uri, c, err)
 		}

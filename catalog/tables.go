@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	icecatalog "github.com/apache/iceberg-go/catalog"
@@ -124,21 +125,42 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 		opts = append(opts, icecatalog.WithLocation(location))
 	}
 	asked, answer := withLoadAnswer(ctx)
-	err = c.call(asked, func(ctx context.Context) (err error) {
-		t, err = c.Catalog.CreateTable(ctx, ident, s.Schema, opts...)
-		return err
-	})
-	if err == nil {
-		return c.storage(t, answer), true, nil
-	}
-	err = Classify(err)
-	if errors.Is(err, icecatalog.ErrTableAlreadyExists) || errors.Is(err, ErrUnknownState) || errors.Is(err, ErrConflict) {
-		if t, loadErr := c.LoadTable(ctx, ident); loadErr == nil {
-			return t, false, nil
+	// A few times, since whoever was in the way may have gone without a table.
+	for try := 0; ; try++ {
+		logged, written := withWriteLog(asked)
+		written.keep = true
+		err = c.call(logged, func(ctx context.Context) (err error) {
+			t, err = c.Catalog.CreateTable(ctx, ident, s.Schema, opts...)
+			return err
+		})
+		if err == nil {
+			return c.storage(t, answer), true, nil
+		}
+		err = Classify(err)
+		exists := errors.Is(err, icecatalog.ErrTableAlreadyExists)
+		if exists || errors.Is(err, ErrUnknownState) || errors.Is(err, ErrConflict) {
+			if t, loadErr := c.LoadTable(ctx, ident); loadErr == nil {
+				mine := written.has(t.MetadataLocation())
+				if !mine {
+					written.remove(context.WithoutCancel(ctx))
+				}
+				return t, mine, nil
+			}
+		}
+		if certainlyNotCommitted(err) && !exists {
+			written.remove(context.WithoutCancel(ctx))
+		}
+		if !errors.Is(err, ErrConflict) || try == createTries {
+			return fail(err)
+		}
+		if err := sleep(ctx, time.Duration(try+1)*50*time.Millisecond); err != nil {
+			return fail(err)
 		}
 	}
-	return fail(err)
 }
+
+// createTries is how often CreateTable tries again after a conflict that left no table.
+const createTries = 5
 
 // ensureNamespace makes a namespace, and those above it first, as servers ask.
 // Somebody who makes it at the same time does no harm.
@@ -173,7 +195,8 @@ func (c *Catalog) ensureNamespace(ctx context.Context, ns table.Identifier) erro
 // the server, or to iceberg-go, which cannot handle names with, say, a percent sign.
 func (c *Catalog) tableLocation(ctx context.Context, ident table.Identifier, given string) (string, error) {
 	ns, name := strings.Join(icecatalog.NamespaceFromIdent(ident), "."), icecatalog.TableNameFromIdent(ident)
-	if given != "" || c.Type != "sql" || url.PathEscape(ns+name) == ns+name {
+	plain := url.PathEscape(ns+name) == ns+name
+	if given != "" || c.Type != "sql" || plain && c.Props["warehouse"] != "" {
 		return given, nil
 	}
 	props, err := c.LoadNamespaceProperties(ctx, icecatalog.NamespaceFromIdent(ident))
@@ -182,6 +205,9 @@ func (c *Catalog) tableLocation(ctx context.Context, ident table.Identifier, giv
 	}
 	if l := strings.TrimRight(props["location"], "/"); l != "" {
 		return l + "/" + url.PathEscape(name), nil
+	}
+	if c.Props["warehouse"] == "" {
+		return "", &ConfigError{Where: c.Origin, What: "the catalog has no warehouse to put new tables in", Do: "say --warehouse s3://bucket/path, or a directory"}
 	}
 	return c.Props["warehouse"] + "/" + url.PathEscape(ns) + ".db/" + url.PathEscape(name), nil
 }
@@ -359,7 +385,7 @@ func (c *Catalog) PurgeTable(ctx context.Context, ident table.Identifier) error 
 	if v, ok := t.Properties()["gc.enabled"]; ok && !strings.EqualFold(v, "true") {
 		return fail(&classified{ErrRejected, fmt.Errorf("the table has gc.enabled=%s: its files may belong to other tables too", v)})
 	}
-	if c.sqlite == nil {
+	if c.exact == nil {
 		p, ok := c.Catalog.(icecatalog.PurgeableTable)
 		if !ok {
 			return fail(&classified{ErrRejected, errors.New("the catalog cannot remove files")})
@@ -373,7 +399,7 @@ func (c *Catalog) PurgeTable(ctx context.Context, ident table.Identifier) error 
 	if strings.Count(strings.TrimPrefix(location, "file://"), "/") < 2 {
 		return fail(&classified{ErrRejected, fmt.Errorf("its location %q is too close to the root", location)})
 	}
-	if other, err := c.sqlite.metadataBelow(ctx, location, t.MetadataLocation()); err != nil {
+	if other, err := c.exact.metadataBelow(ctx, location, t.MetadataLocation()); err != nil {
 		return fail(readError(err))
 	} else if other != "" {
 		return fail(&classified{ErrRejected, fmt.Errorf("another table has its metadata below %s: %s", location, other)})
@@ -437,7 +463,7 @@ func removeBelow(ctx context.Context, fsys iceio.WriteFileIO, location string) e
 // time loses its rows. REST has no such step; there the table stays, and dropped is
 // false. A table that is gone, or another one, is left alone as well.
 func (c *Catalog) DropIfEmpty(ctx context.Context, ident table.Identifier, id uuid.UUID) (dropped bool, err error) {
-	if c.sqlite == nil {
+	if c.exact == nil {
 		return false, nil
 	}
 	t, err := c.LoadTable(ctx, ident)
@@ -450,7 +476,7 @@ func (c *Catalog) DropIfEmpty(ctx context.Context, ident table.Identifier, id uu
 	if t.Metadata().TableUUID() != id || len(t.Metadata().Snapshots()) > 0 {
 		return false, nil
 	}
-	dropped, err = c.sqlite.dropExact(ctx, icecatalog.TableNameFromIdent(ident), t.MetadataLocation())
+	dropped, err = c.exact.dropExact(ctx, ident, t.MetadataLocation())
 	if err != nil {
 		return false, fmt.Errorf("drop table %s: %w", FormatIdentifier(ident), commitError(err))
 	}

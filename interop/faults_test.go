@@ -122,7 +122,7 @@ func TestLostAnswers(t *testing.T) {
 		{"commit 1 never arrives, 502; commit 2 lands, reply lost", map[int]fault{1: {status: 502}, 2: {lands: true}}},
 		{"commit 1 lands, reply lost, catalog away for 3 reads", map[int]fault{1: {lands: true, reads: 3}}},
 	}
-	for _, backend := range backends[1:] {
+	for _, backend := range restBackends {
 		t.Run(backend.name, func(t *testing.T) {
 			for _, c := range cases {
 				t.Run(c.name, func(t *testing.T) {
@@ -166,7 +166,7 @@ func TestLostAnswers(t *testing.T) {
 // the attempt finds its own; where it shows the newest only, the table itself must tell.
 func TestLostAnswerAndAnotherRun(t *testing.T) {
 	r := newReader(t)
-	for _, backend := range backends[1:] {
+	for _, backend := range restBackends {
 		t.Run(backend.name, func(t *testing.T) {
 			l := backend.open(t)
 			table := l.table(t)

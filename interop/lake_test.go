@@ -45,7 +45,12 @@ var backends = []struct {
 	{"sqlite", sqliteLake},
 	{"iceberg-rest+versitygw", func(t testing.TB) *lake { return restLake(t, icebergCatalog(t), versitygw(t)) }},
 	{"nessie+minio", func(t testing.TB) *lake { return restLake(t, nessie(t), minio(t)) }},
+	{"postgres", func(t testing.TB) *lake { return databaseLake(t, postgres(t), "postgresql+psycopg2") }},
+	{"mariadb", func(t testing.TB) *lake { return databaseLake(t, mariadb(t), "mysql+pymysql") }},
 }
+
+// restBackends are those that a proxy can stand before, with their files on S3.
+var restBackends = backends[1:3]
 
 var icebergCatalog = func() func(testing.TB) *stack.REST {
 	var s3 *stack.S3

@@ -139,7 +139,7 @@ func TestUnchangedRerunTouchesNothing(t *testing.T) {
 
 func TestSourcesInS3(t *testing.T) {
 	r := newReader(t)
-	for _, backend := range backends[1:] {
+	for _, backend := range restBackends {
 		t.Run(backend.name, func(t *testing.T) {
 			l := backend.open(t)
 			table := l.table(t)

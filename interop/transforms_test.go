@@ -51,7 +51,7 @@ func TestFormatVersions(t *testing.T) {
 
 func TestOnServers(t *testing.T) {
 	borrow := readers(t)
-	for _, backend := range backends[1:] {
+	for _, backend := range restBackends {
 		for _, by := range []string{"", "s", "day(ts), bucket(2, u)", "truncate(2, bin)"} {
 			for _, version := range []int{2, 3} {
 				t.Run(fmt.Sprintf("%s v%d %s", backend.name, version, by), func(t *testing.T) {

@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 import duckdb
 import duckdb_ext
 
-from reader import canon
+from reader import canon, ice
 
 # How DuckDB casts the text of a literal, where the text alone does not tell.
 BINARY = "from_hex(?)"
@@ -64,6 +64,9 @@ def _source(catalog, table):
 
 
 def _metadata_location(catalog, table):
+    """Where the table is, which DuckDB cannot ask an SQL catalog itself."""
+    if not catalog["uri"].startswith("sqlite"):
+        return ice.load(catalog, table).metadata_location.removeprefix("file://")
     namespace, name = table.rsplit(".", 1)
     with sqlite3.connect(catalog["uri"].removeprefix("sqlite:///"), timeout=10) as db:
         row = db.execute(

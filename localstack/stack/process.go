@@ -56,7 +56,8 @@ wait "$server"
 kill "$reader" 2>/dev/null
 `
 
-// start runs a program and waits until healthURL answers with a status below 500.
+// start runs a program and waits until healthURL answers with a status below 500; of a
+// tcp:// URL, until something listens there.
 func start(ctx context.Context, o Options, name, healthURL string, limit time.Duration, env []string, argv ...string) (*Process, error) {
 	if !filepath.IsAbs(o.Dir) {
 		return nil, fmt.Errorf("start %s: the folder %q is not absolute, and the server runs in it", name, o.Dir)
@@ -113,7 +114,7 @@ func cleanEnv() []string {
 		name, _, _ := strings.Cut(kv, "=")
 		switch upper := strings.ToUpper(name); {
 		case strings.HasPrefix(upper, "AWS_"), strings.HasPrefix(upper, "MINIO_"), strings.HasPrefix(upper, "VGW_"),
-			strings.HasPrefix(upper, "NESSIE_"), strings.HasPrefix(upper, "QUARKUS_"), strings.HasSuffix(upper, "_PROXY"):
+			strings.HasPrefix(upper, "NESSIE_"), strings.HasPrefix(upper, "PG"), strings.HasPrefix(upper, "MYSQL_"), strings.HasPrefix(upper, "QUARKUS_"), strings.HasSuffix(upper, "_PROXY"):
 		default:
 			env = append(env, kv)
 		}
@@ -125,16 +126,9 @@ func (p *Process) await(ctx context.Context, url string, limit time.Duration) er
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not healthy after %v", limit))
 	defer cancel()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
+		up, err := healthy(ctx, url)
+		if err != nil || up {
 			return err
-		}
-		resp, err := loopback.Do(req)
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode < 500 {
-				return nil
-			}
 		}
 		select {
 		case <-p.exited:
@@ -144,6 +138,27 @@ func (p *Process) await(ctx context.Context, url string, limit time.Duration) er
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// healthy asks once whether a server is healthy. Its error says that url cannot be asked.
+func healthy(ctx context.Context, url string) (bool, error) {
+	if address, ok := strings.CutPrefix(url, "tcp://"); ok {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil, nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := loopback.Do(req)
+	if err != nil {
+		return false, nil //nolint:nilerr // not yet
+	}
+	resp.Body.Close()
+	return resp.StatusCode < 500, nil
 }
 
 // loopback never takes a proxy from the environment.

@@ -24,10 +24,10 @@ func TestDropExactSparesATableThatMoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dropped, err := c.sqlite.dropExact(t.Context(), "events", seen.MetadataLocation()); err != nil || dropped {
+	if dropped, err := c.exact.dropExact(t.Context(), ident, seen.MetadataLocation()); err != nil || dropped {
 		t.Errorf("dropped %v, %v", dropped, err)
 	}
-	if dropped, err := c.sqlite.dropExact(t.Context(), "events", moved); err != nil || !dropped {
+	if dropped, err := c.exact.dropExact(t.Context(), ident, moved); err != nil || !dropped {
 		t.Errorf("dropped %v, %v", dropped, err)
 	}
 }

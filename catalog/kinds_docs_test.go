@@ -1,0 +1,36 @@
+package catalog_test
+
+import (
+	"testing"
+
+	"github.com/icewright/icewright/internal/gendoc"
+)
+
+// kinds are the rows of the table of docs/catalogs.md; each is proved by its tests.
+var kinds = []struct {
+	typ, uri, build, atomic, against string
+	tests                            []string
+}{
+	{"rest", "`http(s)://host/path`", "both", "the server", "Apache Iceberg's REST catalog, Nessie", []string{"interop.TestTwoProcesses", "interop.TestLostAnswers"}},
+	{"sql", "none, `sqlite:///path`, `file:path`, a path", "both", "one UPDATE that names the old metadata", "SQLite in the program; read by PyIceberg and DuckDB", []string{"catalog.TestSuiteOnSQLite", "interop.TestTwoProcesses"}},
+	{"sql", "`postgresql://user@host/db`, also `postgresql+psycopg2://` and the like", "both", "the same", "Postgres 15 (Debian's); read by PyIceberg", []string{"interop.TestSQLCatalogs", "interop.TestSQLCommitLosesItsAnswer"}},
+	{"sql", "`mysql://user@host/db`, also `mysql+pymysql://`, `mariadb://`", "both", "the same", "MariaDB 10.11 (Debian's); read by PyIceberg", []string{"interop.TestSQLCatalogs", "interop.TestSQLCommitLosesItsAnswer"}},
+}
+
+func TestDocsKinds(t *testing.T) {
+	var rows [][]string
+	var proofs []string
+	for _, k := range kinds {
+		tests := ""
+		for i, name := range k.tests {
+			if i > 0 {
+				tests += ", "
+			}
+			tests += "`" + name + "`"
+		}
+		proofs = append(proofs, k.tests...)
+		rows = append(rows, []string{"`" + k.typ + "`", k.uri, k.build, k.atomic, k.against, tests})
+	}
+	gendoc.Check(t, "docs/catalogs.md", "types", gendoc.Table([]string{"type", "uri", "in which build", "a commit is atomic by", "tested against", "test"}, rows...))
+	gendoc.Proofs(t, proofs...)
+}

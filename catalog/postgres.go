@@ -1,0 +1,85 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	icesql "github.com/apache/iceberg-go/catalog/sql"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// sqlConnectTimeout is how long a database server may take to accept a connection
+// where neither the URI nor the environment says.
+const sqlConnectTimeout = 10 * time.Second
+
+// openPostgres opens or makes a catalog in a Postgres database. uri is
+// postgresql://user:password@host:port/database?sslmode=…, with libpq's parameters;
+// what it does not say is taken from libpq's environment (PGPASSWORD, PGSSLMODE,
+// PGPASSFILE), as psycopg does for PyIceberg.
+func openPostgres(ctx context.Context, name string, props iceberg.Properties, cfg Config) (*Catalog, error) {
+	u, err := serverURL(props["uri"], "postgresql://user@host/database")
+	if err != nil {
+		return nil, err
+	}
+	where := u.Redacted()
+	u.Scheme = "postgresql"
+	conn, err := pgx.ParseConfig(u.String())
+	if err != nil {
+		e := &ConfigError{What: where + " cannot be used", Do: "its parameters are libpq's: sslmode, sslrootcert, connect_timeout and so on"}
+		// The library's own message quotes the URI.
+		if cause := errors.Unwrap(err); cause != nil {
+			e.Err = cause
+		}
+		return nil, e
+	}
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = sqlConnectTimeout
+	}
+	// A pooler between us and the server gives each transaction another connection,
+	// which knows nothing of statements that were prepared before.
+	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
+	if conn.RuntimeParams["application_name"] == "" {
+		conn.RuntimeParams["application_name"] = "icewright"
+	}
+	return openServer(ctx, name, props, cfg, stdlib.OpenDB(*conn), sqlServer{
+		dialect:     icesql.Postgres,
+		where:       fmt.Sprintf("postgresql://%s:%d/%s", conn.Host, conn.Port, conn.Database),
+		here:        "current_schema()",
+		placeholder: func(n int) string { return "$" + strconv.Itoa(n) },
+	})
+}
+
+// postgresClass reads an error of pgx; nil for others. A connection that breaks while
+// a statement is on its way leaves COMMIT undecided, and any statement may be it.
+// Source: postgresql.org/docs/current/errcodes-appendix.html.
+func postgresClass(err error) error {
+	var said *pgconn.PgError
+	var connect *pgconn.ConnectError
+	connecting := errors.As(err, &connect)
+	if !errors.As(err, &said) {
+		if connecting || pgconn.SafeToRetry(err) {
+			return ErrTransient
+		}
+		return nil
+	}
+	switch {
+	case strings.HasPrefix(said.Code, "28"), said.Code == "3D000", said.Code == "3F000":
+		return ErrConfig // who we are, and which database and schema
+	case connecting, strings.HasPrefix(said.Code, "53"), said.Code == "55P03", said.Code == "57014":
+		return ErrTransient // no room, no lock, cancelled
+	case said.Code == "40001", said.Code == "40P01", said.Code == "23505":
+		return ErrConflict // a transaction that lost, and a row that is there already
+	case said.Code == "40003", strings.HasPrefix(said.Code, "08"), strings.HasPrefix(said.Code, "57"),
+		strings.HasPrefix(said.Code, "58"), strings.HasPrefix(said.Code, "XX"):
+		return ErrUnknownState
+	}
+	// The rest is about the statement: no such table, no right to, too long, read-only.
+	return ErrRejected
+}
