@@ -67,6 +67,10 @@ func openREST(ctx context.Context, name string, props iceberg.Properties, cfg Co
 		if errors.As(err, &alert) && alert.Op == "remote error" {
 			err = &ConfigError{What: "the server breaks the TLS handshake off", Err: err, Do: "check ssl.client.cert and ssl.client.key"}
 		}
+		// Who is not let in at the door has the wrong key, not the wrong wish.
+		if errors.Is(err, rest.ErrUnauthorized) || errors.Is(err, rest.ErrForbidden) {
+			err = &classified{ErrConfig, err}
+		}
 		return nil, fmt.Errorf("%s: %w", uri.Redacted(), err)
 	}
 	return &Catalog{Catalog: cat, Props: lib, close: cat.Close, rest: transport}, nil
