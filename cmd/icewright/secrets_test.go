@@ -57,6 +57,8 @@ func TestNoOutputHoldsASecret(t *testing.T) {
 		{"history", "a.t", "--output", "json"},
 		{"table", "describe", "a.t"},
 		{"table", "drop", "a.t", "--yes"},
+		{"doctor", "a.t", "--verbose"},
+		{"doctor", "--output", "json"},
 	}
 	withPassword := strings.Replace(echo.URL, "://", "://me:hush-word@", 1)
 	n := 0
