@@ -39,6 +39,7 @@ race: ## the same with the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
 check: lint build ## what CI checks besides the tests
+	@size=$$(wc -c <$(BIN)) && echo "$(BIN): $$size bytes" && test $$size -lt 75000000
 	go vet ./...
 
 lint: $(GOLANGCI) ## golangci-lint: gofumpt's format, and the floor plan's import rules

@@ -69,6 +69,7 @@ func openers() []opener {
 	return []opener{
 		{"rest", []string{"http", "https"}, openREST},
 		{"sql", sqlSchemes(), openSQL},
+		{typeHadoop, nil, openHadoop},
 	}
 }
 

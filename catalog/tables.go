@@ -125,7 +125,7 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 		opts = append(opts, icecatalog.WithLocation(location))
 	}
 	asked, answer := withLoadAnswer(ctx)
-	// A few times, since whoever was in the way may have gone without a table.
+	// A few times, since whoever was in the way may not be done, or gone without a table.
 	for try := 0; ; try++ {
 		logged, written := withWriteLog(asked)
 		written.keep = true
@@ -150,7 +150,7 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 		if certainlyNotCommitted(err) && !exists {
 			written.remove(context.WithoutCancel(ctx))
 		}
-		if !errors.Is(err, ErrConflict) || try == createTries {
+		if !errors.Is(err, ErrConflict) && !exists || try == createTries {
 			return fail(err)
 		}
 		if err := sleep(ctx, time.Duration(try+1)*50*time.Millisecond); err != nil {
@@ -362,8 +362,15 @@ func typeText(t iceberg.Type) string {
 	return t.String()
 }
 
-// DropTable takes the table out of the catalog and leaves its files.
+// DropTable takes the table out of the catalog and leaves its files. A Hadoop catalog
+// cannot, and says ErrRejected.
 func (c *Catalog) DropTable(ctx context.Context, ident table.Identifier) error {
+	if c.Type == typeHadoop {
+		if _, err := c.LoadTable(ctx, ident); err != nil {
+			return err
+		}
+		return fmt.Errorf("drop table %s: %w", FormatIdentifier(ident), &classified{ErrRejected, errHadoopDrop{}})
+	}
 	err := c.call(ctx, func(ctx context.Context) error { return c.Catalog.DropTable(ctx, ident) })
 	if err != nil {
 		return fmt.Errorf("drop table %s: %w", FormatIdentifier(ident), commitError(err))

@@ -45,6 +45,8 @@ func Drop(ctx context.Context, t Target, o DropOptions) (Dropped, error) {
 		err = cat.DropTable(ctx, ident)
 	case isPurger && cat.CatalogType() == icebergcatalog.REST: // the server's to do: it knows what else uses the files
 		err = purger.PurgeTable(ctx, ident)
+	case cat.CatalogType() == icebergcatalog.Hadoop: // a table is its files there
+		err = cat.PurgeTable(ctx, ident)
 	default:
 		// The other catalogs' PurgeTable prints what it could not remove instead of returning it.
 		if err = cat.DropTable(ctx, ident); err == nil {
