@@ -63,9 +63,7 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		}
 	}()
 
-	objects, err := source.Resolve(ctx, j.Sources, source.Options{
-		Props: cat.Props, Stdin: j.Stdin, SpillDir: j.SpillDir, PathColumns: s.paths,
-	})
+	objects, err := j.resolve(ctx, s, cat.Props)
 	if err != nil {
 		return rec, err
 	}

@@ -16,12 +16,13 @@ import (
 // The exit codes. They are frozen: schedulers decide by them whether to try again.
 const (
 	exitOK          = 0
-	exitFailure     = 1 // a defect in icewright, or a failure that no row below covers
-	exitUsage       = 2 // usage or configuration: do not retry
-	exitGuard       = 3 // a guard or a check refused: do not retry
-	exitInput       = 4 // bad input, data or schema: do not retry
-	exitConflict    = 5 // conflict, superseded, or a transient fault outlasted the retries: retry
-	exitUnknown     = 6 // the commit state is unknown: retry, it is safe
+	exitFailure     = 1  // a defect in icewright, or a failure that no row below covers
+	exitUsage       = 2  // usage or configuration: do not retry
+	exitGuard       = 3  // a guard or a check refused: do not retry
+	exitInput       = 4  // bad input, data or schema: do not retry
+	exitConflict    = 5  // conflict, superseded, or a transient fault outlasted the retries: retry
+	exitUnknown     = 6  // the commit state is unknown: retry, it is safe
+	exitChanges     = 10 // asked for with --exit-code: there is something to change
 	exitInterrupted = 128
 )
 
@@ -36,6 +37,7 @@ var exitCodes = []struct {
 	{slice.ErrSlice, exitUsage},
 	{plan.ErrGuard, exitGuard},
 	{stage.ErrOutside, exitGuard},
+	{job.ErrSchemaDiffers, exitChanges},
 	{arrowconv.ErrInput, exitInput},
 	{catalog.ErrSchema, exitInput},
 	{publish.ErrSuperseded, exitConflict},

@@ -81,35 +81,20 @@ schema decides, or with --evolve, changes with the rows.`,
 	f := under(cmd.Flags(), headInput)
 	f.text(&j.Table, "table", "", "`TABLE` to load into, with its namespace: air.flights (required)")
 	f.choice(&mode, "mode", "replace", []string{"replace"}, "how the run changes the table; replace is the only `MODE` of this version")
-	f.choice(&format, "format", "", arrowconv.FormatNames(), "`FORMAT` of the sources: "+arrowconv.FormatChoice()+" (default: by name and content)")
-	f.text(&j.CSVDelimiter, "csv-delimiter", "", "`CHARACTER` between CSV fields, tab, or a code such as \\x01 (default: detected, or else a comma)")
-	f.text(&j.CSVQuote, "csv-quote", "", "`CHARACTER` around CSV fields that hold a delimiter, or none (default: a double quote)")
-	f.text(&j.CSVEscape, "csv-escape", "", "`CHARACTER` before a quote or a delimiter that is text, such as \\ (default: quotes are doubled)")
-	f.texts(&j.CSVNulls, "csv-null", "CSV `TOKEN` that means null (repeatable; default: an empty field without quotes, which --csv-null \"\" keeps)")
-	f.number(&j.CSVSkip, "csv-skip", 0, "skip `N` lines before the CSV header")
-	f.text(&j.CSVComment, "csv-comment", "", "`CHARACTER` that begins CSV lines that are no rows (default: none)")
-	f.truth(&j.CSVNoHeader, "csv-no-header", "the first CSV line is data; columns are in table order")
-	f.truth(&j.DecimalComma, "decimal-comma", "numbers are written 12,50")
-	f.bytes(&j.MaxRowBytes, "max-row-bytes", 64<<20, "longest row of a text file; a longer one is an error")
-	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
+	inputFlags(f, &j, &format)
 	f.directory(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")
 	f.text(&j.MaxRejects, "max-rejects", "", "most bad rows to set aside: `N` or N% (default: no bound)")
-	f.text(&j.PathColumns, "path-columns", "auto", "directories key=value of the path that are columns where a file lacks them: auto (those of the table, all in a new one), none, or `KEYS`: dt,region")
-	f.text(&j.SourceColumns, "source-columns", "", "add columns for the file that a row is from and its number in it, with these `NAMES`; give them with = (default: none)")
-	f.Lookup("source-columns").NoOptDefVal = "source_file,source_row"
 
 	f = under(cmd.Flags(), headTable)
 	f.text(&j.Schema, "schema", "", "`FILE` with the schema, Iceberg JSON or YAML (default: inferred)")
-	f.number(&j.InferRows, "infer-rows", 0, "infer the schema from the first `ROWS` (default: the whole first source)")
-	f.truth(&j.Decimals, "decimals", "infer decimals instead of doubles")
-	f.texts(&j.Variants, "variant", "`COLUMN` of the new table that holds any JSON, inferred as a variant (repeatable; needs --format-version 3)")
+	inferenceFlags(f, &j)
 	f.text(&j.PartitionBy, "partition-by", "", "partition `SPEC`: 'day(ts), bucket(16, id), region'")
 	f.text(&j.SortBy, "sort-by", "", "sort `ORDER` of the rows in each file: 'ts, id desc'")
 	f.props(&j.TableProps, "table-prop", "table property (repeatable)")
 	f.number(&j.FormatVersion, "format-version", 0, "Iceberg format `VERSION`: 1, 2 or 3 (default: 2)")
 
 	f = under(cmd.Flags(), headDrift)
-	f.text(&j.Evolve, "evolve", "", "what may change in the table's schema, with the rows: `LIST` of add, widen and relax (default: nothing)")
+	evolveFlag(f, &j)
 
 	f = under(cmd.Flags(), headReplace)
 	f.text(&j.Slice, "slice", "", "`EXPRESSION` for the part of the table that the run owns (default: the partitions its rows are in)")
@@ -129,6 +114,35 @@ schema decides, or with --evolve, changes with the rows.`,
 	f.number(&j.Workers, "workers", 0, "`CORES` to use (default: all)")
 	f.choice(&progress, "progress", "auto", []string{"auto", "bar", "log", "json", "none"}, "`HOW` to show progress on standard error: auto, bar, log, json or none")
 	return cmd
+}
+
+// inputFlags say how the sources are read. All commands that read them have the same.
+func inputFlags(f flagSet, j *job.Job, format *string) {
+	f.choice(format, "format", "", arrowconv.FormatNames(), "`FORMAT` of the sources: "+arrowconv.FormatChoice()+" (default: by name and content)")
+	f.text(&j.CSVDelimiter, "csv-delimiter", "", "`CHARACTER` between CSV fields, tab, or a code such as \\x01 (default: detected, or else a comma)")
+	f.text(&j.CSVQuote, "csv-quote", "", "`CHARACTER` around CSV fields that hold a delimiter, or none (default: a double quote)")
+	f.text(&j.CSVEscape, "csv-escape", "", "`CHARACTER` before a quote or a delimiter that is text, such as \\ (default: quotes are doubled)")
+	f.texts(&j.CSVNulls, "csv-null", "CSV `TOKEN` that means null (repeatable; default: an empty field without quotes, which --csv-null \"\" keeps)")
+	f.number(&j.CSVSkip, "csv-skip", 0, "skip `N` lines before the CSV header")
+	f.text(&j.CSVComment, "csv-comment", "", "`CHARACTER` that begins CSV lines that are no rows (default: none)")
+	f.truth(&j.CSVNoHeader, "csv-no-header", "the first CSV line is data; columns are in table order")
+	f.truth(&j.DecimalComma, "decimal-comma", "numbers are written 12,50")
+	f.bytes(&j.MaxRowBytes, "max-row-bytes", 64<<20, "longest row of a text file; a longer one is an error")
+	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
+	f.text(&j.PathColumns, "path-columns", "auto", "directories key=value of the path that are columns where a file lacks them: auto (those of the table, all in a new one), none, or `KEYS`: dt,region")
+	f.text(&j.SourceColumns, "source-columns", "", "add columns for the file that a row is from and its number in it, with these `NAMES`; give them with = (default: none)")
+	f.Lookup("source-columns").NoOptDefVal = "source_file,source_row"
+}
+
+// inferenceFlags say how a schema is inferred.
+func inferenceFlags(f flagSet, j *job.Job) {
+	f.number(&j.InferRows, "infer-rows", 0, "infer the schema from the first `ROWS` (default: the whole first source)")
+	f.truth(&j.Decimals, "decimals", "infer decimals instead of doubles")
+	f.texts(&j.Variants, "variant", "`COLUMN` of the new table that holds any JSON, inferred as a variant (repeatable; needs --format-version 3)")
+}
+
+func evolveFlag(f flagSet, j *job.Job) {
+	f.text(&j.Evolve, "evolve", "", "what may change in the table's schema, with the rows: `LIST` of add, widen and relax (default: nothing)")
 }
 
 // gcPercent trades a few percent of the CPU for a third of the memory.

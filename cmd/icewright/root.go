@@ -87,7 +87,7 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 	root.AddGroup(&cobra.Group{ID: "write", Title: "Write"}, &cobra.Group{ID: "read", Title: "Read"}, &cobra.Group{ID: "other", Title: "Other"})
 	for group, commands := range map[string][]*cobra.Command{
 		"write": {a.loadCommand()},
-		"read":  {a.showCommand(), a.historyCommand(), a.tableCommand()},
+		"read":  {a.showCommand(), a.schemaCommand(), a.historyCommand(), a.tableCommand()},
 		"other": {a.doctorCommand(), a.versionCommand(), manCommand()},
 	} {
 		for _, c := range commands {

@@ -49,6 +49,9 @@ func (b both) Set(text string) (err error) {
 
 func (b both) IsBoolFlag() bool { return true }
 
+// String works for the zero value too, which package flag asks for.
+func (b both) String() string { return strconv.FormatBool(b.on != nil && *b.on) }
+
 // Table is a Markdown table. Bars in cells are escaped.
 func Table(header []string, rows ...[]string) string {
 	var b strings.Builder
