@@ -24,7 +24,13 @@ type reader struct {
 // newReader starts one that ends with the test.
 func newReader(t testing.TB) *reader {
 	t.Helper()
-	cmd := exec.Command(world.python, "-m", "reader")
+	return startReader(t, world.python, "-m", "reader")
+}
+
+// startReader starts a program that answers requests as readers do.
+func startReader(t testing.TB, name string, args ...string) *reader {
+	t.Helper()
+	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "AWS_EC2_METADATA_DISABLED=true")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
