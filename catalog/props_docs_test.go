@@ -76,5 +76,6 @@ func TestDocsProperties(t *testing.T) {
 	gendoc.Proofs(t, slices.Sorted(maps.Values(proofs))...)
 	gendoc.Proofs(t, "catalog.TestVendedKeysAreRenewed", "catalog.TestVendedKeysEnd", "catalog.TestVendedKeysByPrefix",
 		"catalog.TestNoVendedCredentials", "catalog.TestRemoteSigningIsRefused", "job.TestLoadOutlastsVendedKeys", "job.TestIdempotencyKeys",
-		"interop.TestRESTBehindGates", "interop.TestPyIcebergReadsTheSameConfiguration", "interop.TestPyIcebergOpensTheCatalogByName")
+		"interop.TestRESTBehindGates", "interop.TestPyIcebergReadsTheSameConfiguration", "interop.TestPyIcebergOpensTheCatalogByName",
+		"interop.TestVendedKeysOfARealCatalog")
 }

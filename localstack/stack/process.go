@@ -39,6 +39,9 @@ type Options struct {
 	// Detach lets the server outlive this process. The default ties it to this process:
 	// it ends when this one does, even by SIGKILL.
 	Detach bool
+	// Vend has a catalog hand out temporary keys for its tables, which the S3 server's STS
+	// makes: Nessie on MinIO can. The default leaves its clients to their own keys.
+	Vend bool
 }
 
 // watcher ends the server when the pipe on its standard input closes, which the system

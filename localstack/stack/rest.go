@@ -54,6 +54,16 @@ func StartNessie(ctx context.Context, t *Tools, o Options, s *S3) (*REST, error)
 	} {
 		argv = append(argv, "-D"+p[0]+"="+p[1])
 	}
+	if o.Vend {
+		for _, p := range [][2]string{
+			{"sts-endpoint", s.Endpoint},
+			{"client-iam.enabled", "true"},
+			{"client-iam.assume-role", "arn:aws:iam::000000000000:role/any"}, // MinIO knows no roles
+			{"client-iam.role-session-name", "nessie"},
+		} {
+			argv = append(argv, "-Dnessie.catalog.service.s3.default-options."+p[0]+"="+p[1])
+		}
+	}
 	argv = append(argv, "-jar", jar)
 	p, err := start(ctx, o, "nessie", fmt.Sprintf("http://127.0.0.1:%d/q/health/ready", ports[1]), 3*time.Minute, nil, argv...)
 	if err != nil {
