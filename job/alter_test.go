@@ -142,18 +142,22 @@ func TestAlterRefusesLoss(t *testing.T) {
 }
 
 // docs/tables.md lists exactly the fields that the commands print, in their order.
-func TestAlteredIsDocumented(t *testing.T) {
+func TestTablesAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/tables.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, alter, _ := strings.Cut(string(text), "\n## Alter")
-	alter, _, _ = strings.Cut(alter, "\n## ")
-	var got []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_0-9.\\[\\]]+)` \\|").FindAllStringSubmatch(alter, -1) {
-		got = append(got, m[1])
-	}
-	if want := fieldsOf(reflect.TypeFor[Altered](), ""); !slices.Equal(got, want) {
-		t.Errorf("docs/tables.md lists\n%v\nAltered has\n%v", got, want)
+	for heading, form := range map[string]reflect.Type{
+		"List": reflect.TypeFor[Listed](), "Describe": reflect.TypeFor[Description](), "Drop": reflect.TypeFor[Dropped](), "Alter": reflect.TypeFor[Altered](),
+	} {
+		_, chapter, _ := strings.Cut(string(text), "\n## "+heading+"\n")
+		chapter, _, _ = strings.Cut(chapter, "\n## ")
+		var got []string
+		for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_0-9.\\[\\]]+)` \\|").FindAllStringSubmatch(chapter, -1) {
+			got = append(got, m[1])
+		}
+		if want := fieldsOf(form, ""); !slices.Equal(got, want) {
+			t.Errorf("docs/tables.md, %s, lists\n%v\nthe code has\n%v", heading, got, want)
+		}
 	}
 }

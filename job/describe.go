@@ -19,16 +19,23 @@ import (
 
 // Description says what a table is and what one of its snapshots holds.
 type Description struct {
-	Table         string             `json:"table"`
-	UUID          string             `json:"uuid"`
-	Location      string             `json:"location"`
-	Metadata      string             `json:"metadata_location"`
-	FormatVersion int                `json:"format_version"`
-	Columns       []Column           `json:"columns"`
-	PartitionBy   string             `json:"partition_by"`
-	SortBy        string             `json:"sort_by"`
-	Properties    iceberg.Properties `json:"properties"`
-	Refs          []Ref              `json:"refs"`
+	Table         string   `json:"table"`
+	UUID          string   `json:"uuid"`
+	Location      string   `json:"location"`
+	Metadata      string   `json:"metadata_location"`
+	FormatVersion int      `json:"format_version"`
+	Columns       []Column `json:"columns"`
+	PartitionBy   string   `json:"partition_by"`
+	SortBy        string   `json:"sort_by"`
+	SchemaID      int      `json:"schema_id"`
+	SpecID        int      `json:"spec_id"`
+	SortOrderID   int      `json:"sort_order_id"`
+	// IdentifierFields are the columns that identify a row, where the table says so.
+	IdentifierFields []string `json:"identifier_fields"`
+	// Specs are all partition specs that the table has or had: files are under any of them.
+	Specs      []Spec             `json:"partition_specs"`
+	Properties iceberg.Properties `json:"properties"`
+	Refs       []Ref              `json:"refs"`
 
 	// SnapshotID and what follows are about the snapshot that was asked for; nil and 0 where the
 	// table has none yet.
@@ -54,11 +61,29 @@ type Column struct {
 	Doc     string  `json:"doc,omitempty"`
 }
 
-// Ref is a branch or a tag.
+// Spec is a partition spec.
+type Spec struct {
+	ID          int         `json:"id"`
+	PartitionBy string      `json:"partition_by"`
+	Fields      []SpecField `json:"fields"`
+}
+
+// SpecField is a partition field: readers match it across specs by its id.
+type SpecField struct {
+	ID        int    `json:"id"`
+	Name      string `json:"name"`
+	Transform string `json:"transform"`
+	SourceID  int    `json:"source_id"`
+}
+
+// Ref is a branch or a tag, and what an expiry of snapshots leaves of it, where that is said.
 type Ref struct {
-	Name       string `json:"name"`
-	Type       string `json:"type"`
-	SnapshotID int64  `json:"snapshot_id"`
+	Name             string `json:"name"`
+	Type             string `json:"type"`
+	SnapshotID       int64  `json:"snapshot_id"`
+	MaxRefAgeMs      *int64 `json:"max_ref_age_ms,omitempty"`
+	MinSnapshots     *int   `json:"min_snapshots_to_keep,omitempty"`
+	MaxSnapshotAgeMs *int64 `json:"max_snapshot_age_ms,omitempty"`
 }
 
 // PartitionSize is how much one partition holds.
@@ -82,11 +107,18 @@ func Describe(ctx context.Context, t Target) (Description, error) {
 	if err != nil {
 		return Description{}, err
 	}
+	return describe(ctx, t.Table, tbl, snap)
+}
+
+// describe describes an open table and one of its snapshots; nil: it has none.
+func describe(ctx context.Context, name string, tbl *table.Table, snap *table.Snapshot) (Description, error) {
 	meta, schema := tbl.Metadata(), tbl.Schema()
 	d := Description{
-		Table: t.Table, UUID: meta.TableUUID().String(), Location: tbl.Location(), Metadata: tbl.MetadataLocation(),
+		Table: name, UUID: meta.TableUUID().String(), Location: tbl.Location(), Metadata: tbl.MetadataLocation(),
 		FormatVersion: meta.Version(), Properties: tbl.Properties(),
 		PartitionBy: catalog.FormatSpec(tbl.Spec(), schema), SortBy: catalog.FormatSortOrder(tbl.SortOrder(), schema),
+		SchemaID: schema.ID, SpecID: meta.DefaultPartitionSpec(), SortOrderID: meta.DefaultSortOrder(),
+		IdentifierFields: catalog.IdentifierNames(schema), Specs: []Spec{},
 		Columns: []Column{}, Refs: []Ref{}, Partitions: []PartitionSize{},
 	}
 	if d.Properties == nil {
@@ -98,8 +130,18 @@ func Describe(ctx context.Context, t Target) (Description, error) {
 			Default: defaultOf(f.Type, f.WriteDefault), Initial: defaultOf(f.Type, f.InitialDefault),
 		})
 	}
+	for _, spec := range meta.PartitionSpecs() {
+		s := Spec{ID: spec.ID(), PartitionBy: catalog.FormatSpec(spec, schema), Fields: []SpecField{}}
+		for _, f := range spec.Fields() {
+			s.Fields = append(s.Fields, SpecField{ID: f.FieldID, Name: f.Name, Transform: f.Transform.String(), SourceID: f.SourceID()})
+		}
+		d.Specs = append(d.Specs, s)
+	}
 	for name, ref := range meta.Refs() {
-		d.Refs = append(d.Refs, Ref{Name: name, Type: string(ref.SnapshotRefType), SnapshotID: ref.SnapshotID})
+		d.Refs = append(d.Refs, Ref{
+			Name: name, Type: string(ref.SnapshotRefType), SnapshotID: ref.SnapshotID,
+			MaxRefAgeMs: ref.MaxRefAgeMs, MinSnapshots: ref.MinSnapshotsToKeep, MaxSnapshotAgeMs: ref.MaxSnapshotAgeMs,
+		})
 	}
 	slices.SortFunc(d.Refs, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })
 	if snap == nil {
@@ -108,7 +150,7 @@ func Describe(ctx context.Context, t Target) (Description, error) {
 	updated := time.UnixMilli(snap.TimestampMs).UTC()
 	d.SnapshotID, d.Updated = &snap.SnapshotID, &updated
 	if err := d.measure(ctx, tbl, snap); err != nil {
-		return Description{}, fmt.Errorf("table %s: %w", t.Table, catalog.Classify(err))
+		return Description{}, fmt.Errorf("table %s: %w", name, catalog.Classify(err))
 	}
 	return d, nil
 }

@@ -7,13 +7,21 @@ import (
 
 	"github.com/apache/iceberg-go"
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
+
+	"github.com/icewright/icewright/writer/plan"
 )
 
-// Dropped says what Drop did.
+// Dropped says what Drop did, or would do.
 type Dropped struct {
-	Table  string `json:"table"`
-	Status string `json:"status"` // "dropped"
-	Purged bool   `json:"purged"`
+	Table string `json:"table"`
+	// Status is "dropped", "planned" for a dry run, or "refused" where Yes is missing.
+	Status string `json:"status"`
+	Purge  bool   `json:"purge"`  // whether the files are to go
+	Purged bool   `json:"purged"` // whether they went
+	// Snapshots is how many there are, and Loss what the branches and tags hold; nil where the
+	// manifests cannot be read, which keeps nobody from dropping the table.
+	Snapshots int   `json:"snapshots"`
+	Loss      *Loss `json:"loss"`
 }
 
 // DropOptions guard Drop.
@@ -22,14 +30,15 @@ type DropOptions struct {
 	Yes bool
 	// Purge removes the table's data and metadata files too.
 	Purge bool
+	// DryRun counts what would go, and changes nothing.
+	DryRun bool
 }
 
 // Drop takes a table out of its catalog, with Purge its files too. A table whose property
-// gc.enabled is false shares its files with others: it can be dropped, not purged.
+// gc.enabled is false shares its files with others: it can be dropped, not purged. Without o.Yes
+// it is refused with plan.ErrGuard, and Dropped says what would go.
 func Drop(ctx context.Context, t Target, o DropOptions) (Dropped, error) {
-	if !o.Yes {
-		return Dropped{}, usage("say --yes, and --purge to remove its files too", "dropping %s cannot be undone", t.Table)
-	}
+	d := Dropped{Table: t.Table, Status: "planned", Purge: o.Purge}
 	cat, tbl, err := t.open(ctx)
 	if err != nil {
 		return Dropped{}, err
@@ -37,6 +46,21 @@ func Drop(ctx context.Context, t Target, o DropOptions) (Dropped, error) {
 	defer cat.Close()
 	if o.Purge && tbl.Properties()["gc.enabled"] == "false" {
 		return Dropped{}, usage("drop it without --purge", "table %s has gc.enabled=false: its files may belong to other tables", t.Table)
+	}
+	heads := map[string]int64{}
+	for name, ref := range tbl.Metadata().Refs() {
+		heads[name] = ref.SnapshotID
+	}
+	d.Snapshots = len(tbl.Metadata().Snapshots())
+	if d.Loss, err = countFiles(ctx, tbl, heads, nil); err != nil {
+		d.Loss = nil
+	}
+	if o.DryRun {
+		return d, ctx.Err()
+	}
+	if !o.Yes {
+		d.Status = "refused"
+		return d, &Error{Class: plan.ErrGuard, Text: "dropping " + t.Table + " cannot be undone; nothing was changed", Advice: "say --yes, and --purge to remove its files too"}
 	}
 	ident := tbl.Identifier()
 	purger, isPurger := cat.Catalog.(icebergcatalog.PurgeableTable)
@@ -51,7 +75,8 @@ func Drop(ctx context.Context, t Target, o DropOptions) (Dropped, error) {
 		// The other catalogs' PurgeTable prints what it could not remove instead of returning it.
 		if err = cat.DropTable(ctx, ident); err == nil {
 			if err = tbl.PurgeFiles(ctx); err != nil {
-				return Dropped{Table: t.Table, Status: "dropped"}, fmt.Errorf("%s is dropped, but some of its files are left: %w", t.Table, err)
+				d.Status = "dropped"
+				return d, fmt.Errorf("%s is dropped, but some of its files are left: %w", t.Table, err)
 			}
 		}
 	}
@@ -61,5 +86,6 @@ func Drop(ctx context.Context, t Target, o DropOptions) (Dropped, error) {
 		}
 		return Dropped{}, tableError(ctx, cat, t.Table, err)
 	}
-	return Dropped{Table: t.Table, Status: "dropped", Purged: o.Purge}, nil
+	d.Status, d.Purged = "dropped", o.Purge
+	return d, nil
 }

@@ -185,6 +185,10 @@ type Job struct {
 	Warn func(string)
 	// Note hears what explains a result to who wonders about it. May be nil.
 	Note func(string)
+
+	// columns and location are of a new table that Create makes.
+	columns  *iceberg.Schema
+	location string
 }
 
 // Progress is how far a run is.
@@ -379,6 +383,8 @@ func (j Job) note(text string) {
 // tableSpec is what j says about the table's making.
 func (j Job) tableSpec() catalog.TableSpec {
 	return catalog.TableSpec{
+		Schema:        j.columns,
+		Location:      j.location,
 		PartitionBy:   j.PartitionBy,
 		SortBy:        j.SortBy,
 		FormatVersion: j.FormatVersion,

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The receipt's document lists exactly the fields that the receipt has, in their order.
@@ -50,7 +51,7 @@ func fieldsOf(t reflect.Type, prefix string) (names []string) {
 		switch inner := f.Type; {
 		case inner.Kind() == reflect.Slice && inner.Elem().Kind() == reflect.Struct:
 			names = append(names, fieldsOf(inner.Elem(), prefix+name+"[].")...)
-		case inner.Kind() == reflect.Pointer && inner.Elem().Kind() == reflect.Struct:
+		case inner.Kind() == reflect.Pointer && inner.Elem().Kind() == reflect.Struct && inner.Elem() != reflect.TypeFor[time.Time]():
 			names = append(names, fieldsOf(inner.Elem(), prefix+name+".")...)
 		}
 	}

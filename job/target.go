@@ -56,7 +56,7 @@ func tableError(ctx context.Context, cat *catalog.Catalog, name string, err erro
 	if err = catalog.Classify(err); !errors.Is(err, catalog.ErrNotFound) {
 		return fmt.Errorf("table %s: %w", name, err)
 	}
-	hint := "check --catalog and --warehouse; a table is made by its first load"
+	hint := "check --catalog and --warehouse; a table is made by its first load, or by icewright table create"
 	if near := nearTable(ctx, cat, name); near != "" {
 		hint = "did you mean " + near + "? Otherwise " + hint
 	}

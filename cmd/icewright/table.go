@@ -17,11 +17,11 @@ import (
 func (a *app) tableCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "table",
-		Short: "Alter, describe or drop a table",
+		Short: "Create, alter, drop, list or describe tables",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.alterCommand(), a.describeCommand(), a.dropCommand())
+	cmd.AddCommand(a.createCommand(), a.alterCommand(), a.dropCommand(), a.listCommand(), a.describeCommand())
 	return cmd
 }
 
@@ -63,6 +63,9 @@ func descriptionText(d job.Description, most int) string {
 		{"partition by", cmp.Or(d.PartitionBy, "(unpartitioned)")},
 		{"sort by", cmp.Or(d.SortBy, "(unsorted)")},
 	}
+	if len(d.IdentifierFields) > 0 {
+		facts = append(facts, []string{"identified by", strings.Join(d.IdentifierFields, ", ")})
+	}
 	if d.SnapshotID == nil {
 		facts = append(facts, []string{"snapshot", "(none yet)"})
 	} else {
@@ -76,8 +79,13 @@ func descriptionText(d job.Description, most int) string {
 		}
 	}
 	for _, r := range d.Refs {
-		if r.Name != "main" {
-			facts = append(facts, []string{r.Type + " " + r.Name, strconv.FormatInt(r.SnapshotID, 10)})
+		if text := refText(r); r.Name != "main" || text != strconv.FormatInt(r.SnapshotID, 10) {
+			facts = append(facts, []string{r.Type + " " + r.Name, text})
+		}
+	}
+	for _, s := range d.Specs {
+		if s.ID != d.SpecID {
+			facts = append(facts, []string{"earlier spec " + strconv.Itoa(s.ID), cmp.Or(s.PartitionBy, "(unpartitioned)")})
 		}
 	}
 	b.WriteString(aligned("", facts))
@@ -141,27 +149,66 @@ func (a *app) dropCommand() *cobra.Command {
 		Use:   "drop NS.NAME --yes",
 		Short: "Take a table out of its catalog",
 		Long: `Drop takes a table out of its catalog. Its files stay, unless --purge removes them too.
-Neither can be undone, which is why --yes must be said.`,
-		Example: `  icewright table drop air.flights --yes --purge`,
-		Args:    oneTable,
+Neither can be undone: without --yes what would go is printed, and nothing changes, exit code 3.`,
+		Example: `  icewright table drop air.flights --purge --dry-run
+  icewright table drop air.flights --yes --purge`,
+		Args: oneTable,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t.Catalog, t.Table = a.global.catalog, args[0]
 			d, err := job.Drop(cmd.Context(), t, o)
-			if err != nil {
+			if err != nil && d.Status != "refused" {
 				return err
 			}
+			text := []byte(droppedText(d))
 			if a.global.output == "json" {
-				return a.printJSON(d)
+				if perr := a.printJSON(d); err == nil {
+					err = perr
+				}
+			} else if perr := a.print(text); err == nil {
+				err = perr
 			}
-			what := "its files are still there"
-			if d.Purged {
-				what = "and its files removed"
-			}
-			return a.print(fmt.Appendf(nil, "dropped %s, %s\n", d.Table, what))
+			return err
 		},
 	}
 	f := under(cmd.Flags(), "Drop")
 	f.truth(&o.Yes, "yes", "yes, drop it")
 	f.truth(&o.Purge, "purge", "remove its data and metadata files too")
+	f.truth(&o.DryRun, "dry-run", "say what would go, and change nothing")
 	return cmd
+}
+
+// droppedText says what went, or would go.
+func droppedText(d job.Dropped) string {
+	verb, files := d.Status, "its files are still there"
+	if d.Purged {
+		files = "and its files removed"
+	}
+	if d.Status != "dropped" {
+		verb, files = "would drop", "its files would stay"
+		if d.Purge {
+			files = "and remove its files"
+		}
+	}
+	text := fmt.Sprintf("%s %s, %s\n", verb, d.Table, files)
+	if d.Loss != nil {
+		text += fmt.Sprintf("  %s in %s, %s; %s\n", plural(d.Loss.Rows, "row"), plural(d.Loss.DataFiles, "data file"),
+			bytesText(d.Loss.Bytes), plural(int64(d.Snapshots), "snapshot"))
+	}
+	return text
+}
+
+// refText is where a branch or a tag is, and how long it is kept.
+func refText(r job.Ref) string {
+	text := strconv.FormatInt(r.SnapshotID, 10)
+	days := func(ms int64) string { return strconv.FormatFloat(float64(ms)/86_400_000, 'g', 4, 64) + " days" }
+	if r.MaxRefAgeMs != nil {
+		text += ", kept for " + days(*r.MaxRefAgeMs)
+	}
+	if r.MinSnapshots != nil {
+		text += fmt.Sprintf(", %d snapshots or more", *r.MinSnapshots)
+	}
+	if r.MaxSnapshotAgeMs != nil {
+		text += ", snapshots for " + days(*r.MaxSnapshotAgeMs)
+	}
+	return text
 }
