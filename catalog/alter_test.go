@@ -81,6 +81,10 @@ func (m columns) find(name string) int {
 	return slices.IndexFunc(m, func(c *column) bool { return c.name == name })
 }
 
+func (m columns) byID(id int) *column {
+	return m[slices.IndexFunc(m, func(c *column) bool { return c.id == id })]
+}
+
 func (m columns) text() string {
 	var out []string
 	for _, c := range m {
@@ -123,6 +127,7 @@ func TestAlterSchemaModel(t *testing.T) {
 			for i, col := range *level {
 				next[i] = &column{col.name, col.typ, col.required, col.id}
 			}
+			var kept []string
 			free := rapid.Permutation(*level).Draw(rt, "columns")
 			take := func() *column { // one that nothing else is asked of
 				if len(free) == 0 {
@@ -130,6 +135,14 @@ func TestAlterSchemaModel(t *testing.T) {
 				}
 				col := free[0]
 				free = free[1:]
+				return col
+			}
+			present := func() *column { // one that stays, renamed or not: it goes by its present name
+				col := rapid.SampledFrom(append(columns{nil}, *level...)).Draw(rt, "column")
+				if col == nil || slices.Contains(a.DropColumns, prefix+col.name) {
+					return nil
+				}
+				kept = append(kept, col.name)
 				return col
 			}
 			for range rapid.IntRange(1, 4).Draw(rt, "ops") {
@@ -149,7 +162,7 @@ func TestAlterSchemaModel(t *testing.T) {
 					if len(*level)-len(a.DropColumns) < 2 {
 						continue
 					}
-					if col := take(); col != nil {
+					if col := take(); col != nil && !slices.Contains(kept, col.name) {
 						a.DropColumns = append(a.DropColumns, prefix+col.name)
 						next = slices.Delete(next, next.find(col.name), next.find(col.name)+1)
 					}
@@ -161,14 +174,14 @@ func TestAlterSchemaModel(t *testing.T) {
 						next[next.find(col.name)].name = to
 					}
 				case "widen":
-					if col := take(); col != nil && widened[col.typ] != "" {
+					if col := present(); col != nil && widened[col.typ] != "" {
 						a.RetypeColumns = append(a.RetypeColumns, catalog.Retyping{Column: prefix + col.name, Type: modelTypes[widened[col.typ]]})
-						next[next.find(col.name)].typ = widened[col.typ]
+						next.byID(col.id).typ = widened[col.typ]
 					}
 				case "relax":
-					if col := take(); col != nil {
+					if col := present(); col != nil {
 						a.RelaxColumns = append(a.RelaxColumns, prefix+col.name)
-						next[next.find(col.name)].required = false
+						next.byID(col.id).required = false
 					}
 				}
 			}

@@ -51,6 +51,8 @@ type edit struct {
 	was    *iceberg.Schema
 	parent map[int]int // of a field: the struct, list or map that it is in
 	said   map[string]string
+	// renamed are the renamings that have been done before.
+	renamed []Renaming
 
 	drop   map[int]bool
 	rename map[int]string
@@ -76,13 +78,13 @@ func editSchema(meta table.Metadata, version int, a Alteration) (*iceberg.Schema
 		e.nextID = max(e.nextID, s.HighestFieldID()+1)
 	}
 	parents(e.parent, 0, e.was.Fields())
-	for _, name := range a.DropColumns {
-		if err := e.dropColumn(name); err != nil {
+	for _, r := range a.RenameColumns {
+		if err := e.renameColumn(r); err != nil {
 			return nil, err
 		}
 	}
-	for _, r := range a.RenameColumns {
-		if err := e.renameColumn(r); err != nil {
+	for _, name := range a.DropColumns {
+		if err := e.dropColumn(name); err != nil {
 			return nil, err
 		}
 	}
@@ -144,9 +146,24 @@ func parents(to map[int]int, parent int, fields []iceberg.NestedField) {
 	}
 }
 
+// find finds a column of the present schema. One that the alteration has renamed already, when it
+// was asked for before, goes by its earlier name, and so do the columns in it.
+func (e *edit) find(name string) (iceberg.NestedField, bool) {
+	if f, ok := e.was.FindFieldByName(name); ok {
+		return f, true
+	}
+	for _, r := range e.renamed {
+		rest, inside := strings.CutPrefix(name, r.Column)
+		if inside && (rest == "" || rest[0] == '.') {
+			return e.was.FindFieldByName(sibling(r.Column, r.To) + rest)
+		}
+	}
+	return iceberg.NestedField{}, false
+}
+
 // column finds a column of the present schema that stays.
 func (e *edit) column(name string) (iceberg.NestedField, error) {
-	f, ok := e.was.FindFieldByName(name)
+	f, ok := e.find(name)
 	if !ok {
 		near := nearest.Name(name, columnNames(e.was))
 		if near != "" {
@@ -174,7 +191,7 @@ func (e *edit) dropColumn(name string) error {
 	if err := e.once(name, "dropped"); err != nil {
 		return err
 	}
-	f, ok := e.was.FindFieldByName(name)
+	f, ok := e.find(name)
 	if !ok {
 		if e.past(name) != nil {
 			return nil // dropped already
@@ -220,7 +237,8 @@ func (e *edit) renameColumn(r Renaming) error {
 	if !ok && taken {
 		for _, s := range e.meta.Schemas() {
 			if old, ok := s.FindFieldByID(target.ID); ok && old.Name == bare(e, r.Column, target) {
-				return nil // renamed already
+				e.renamed = append(e.renamed, r)
+				return nil
 			}
 		}
 	}
@@ -290,7 +308,7 @@ func (e *edit) addColumn(c NewColumn, version int, added map[string]int) error {
 	if err := e.once(c.Name, "added"); err != nil {
 		return err
 	}
-	if f, ok := e.was.FindFieldByName(c.Name); ok {
+	if f, ok := e.find(c.Name); ok {
 		want := iceberg.NestedField{Type: c.Type, Required: c.Required}
 		if was, asked := columnType(f), columnType(want); was != asked {
 			return cannot("--widen-column changes its type where that can be done, --rename-column makes room", "column %q is there already: it is %s, not %s", c.Name, was, asked)
@@ -324,7 +342,7 @@ func (e *edit) structOf(full string) (parent int, name string, err error) {
 		if full[i] != '.' || i == len(full)-1 {
 			continue
 		}
-		f, ok := e.was.FindFieldByName(full[:i])
+		f, ok := e.find(full[:i])
 		if !ok {
 			continue
 		}
@@ -397,7 +415,7 @@ func (e *edit) placeColumn(name string, id, parent int, p Place, added map[strin
 	after := 0
 	if p.After != "" {
 		for _, full := range []string{p.After, sibling(name, p.After)} {
-			if f, ok := e.was.FindFieldByName(full); ok && e.parent[f.ID] == parent && !e.drop[f.ID] {
+			if f, ok := e.find(full); ok && e.parent[f.ID] == parent && !e.drop[f.ID] {
 				after = f.ID
 			} else if id, ok := added[full]; ok && slices.ContainsFunc(e.add[parent], func(f iceberg.NestedField) bool { return f.ID == id }) {
 				after = id
