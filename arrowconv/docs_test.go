@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/icewright/icewright/internal/gendoc"
+	"github.com/icewright/icewright/variant"
 )
 
 // formatDocs is what docs/formats.md says of a format besides what the list of formats has.
@@ -103,4 +104,72 @@ func typedTable(format string, columns []typedColumn) string {
 		rows = append(rows, []string{"`" + c.from.String() + "`", to})
 	}
 	return gendoc.Table([]string{format, "Iceberg"}, rows...)
+}
+
+// variantExamples are JSON texts, what is stored for them, and how they print; a fault, where it has no result.
+var variantExamples = []struct{ json, stored, prints string }{
+	{`12`, "int8", `12`},
+	{`-1234567890123`, "int64", `-1234567890123`},
+	{`9223372036854775808`, "decimal16", `9223372036854775808`},
+	{`1.0`, "int8", `1`},
+	{`1.50`, "decimal4", `1.5`},
+	{`-0.0`, "int8", `0`},
+	{`1234567890.125`, "decimal8", `1234567890.125`},
+	{`0.1e1`, "double", `1e+00`},
+	{`1e400`, "", "out of range"},
+	{`"2024-01-15"`, "string", `"2024-01-15"`},
+	{`true`, "true", `true`},
+	{`null`, "null of the column", ``},
+	{`[1, null, "x"]`, "array", `[1,null,"x"]`},
+	{`{"b": 1, "a": {"c": []}}`, "object", `{"a":{"c":[]},"b":1}`},
+	{`{"a": 1, "a": 1}`, "", "a key comes twice in an object"},
+	{`text`, "", "it is not JSON"},
+}
+
+// storedAs names the type of a variant's value.
+func storedAs(value []byte) string {
+	switch value[0] & 3 {
+	case 1:
+		return "string"
+	case 2:
+		return "object"
+	case 3:
+		return "array"
+	}
+	return [...]string{
+		"null", "true", "false", "int8", "int16", "int32", "int64", "double", "decimal4", "decimal8", "decimal16",
+	}[value[0]>>2]
+}
+
+func TestDocsVariants(t *testing.T) {
+	var rows [][]string
+	for _, x := range variantExamples {
+		var read variantText
+		metadata, value, null, fault := read.read([]byte(x.json), nil, nil)
+		stored, prints := "", ""
+		switch {
+		case fault != faultNone:
+			prints = fault.String()
+		case null:
+			stored = "null of the column"
+		default:
+			text, err := variant.AppendJSON(nil, metadata, value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stored, prints = storedAs(value), string(text)
+		}
+		if stored != x.stored || prints != x.prints {
+			t.Errorf("%s is stored as %s and prints as %s; want %s and %s", x.json, stored, prints, x.stored, x.prints)
+		}
+		switch {
+		case fault != faultNone:
+			stored = "row error: " + prints
+			prints = ""
+		case !null:
+			prints = "`" + prints + "`"
+		}
+		rows = append(rows, []string{"`" + x.json + "`", stored, prints})
+	}
+	gendoc.Check(t, "docs/types.md", "variants", gendoc.Table([]string{"JSON", "stored as", "prints as"}, rows...))
 }
