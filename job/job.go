@@ -71,8 +71,11 @@ const (
 // Job says what to load, from where, into which table, and how. The zero value of every field
 // but Sources and Table works. Field names are the flags' names: Job.RunKey is --run-key.
 type Job struct {
-	// Sources are files, directories, globs, s3:// addresses, or "-" for Stdin; at least one.
+	// Sources are files, directories, globs, s3:// and https:// addresses, or "-" for Stdin; at least one,
+	// here or in FilesFrom.
 	Sources []string
+	// FilesFrom are files that name more sources, one a line, or "-" for Stdin. Default: none.
+	FilesFrom []string
 	// Table is the table's name with its namespace: "lake.events".
 	Table string
 	// Mode is how the run changes the table. The default, "", is Replace.
@@ -215,11 +218,15 @@ type settings struct {
 }
 
 func (j Job) check() (s settings, err error) {
-	if len(j.Sources) == 0 {
-		return s, usage("name files, directories, globs, s3:// addresses, or - for standard input", "no source given")
+	if len(j.Sources)+len(j.FilesFrom) == 0 {
+		return s, usage("name files, directories, globs, s3:// or https:// addresses, or - for standard input; --files-from takes a list of them",
+			"no source given")
 	}
 	if n := slices.Index(j.Sources, "-"); n >= 0 && slices.Contains(j.Sources[n+1:], "-") {
 		return s, usage("", "standard input (-) is given twice")
+	}
+	if n := slices.Index(j.FilesFrom, "-"); n >= 0 && (slices.Contains(j.Sources, "-") || slices.Contains(j.FilesFrom[n+1:], "-")) {
+		return s, usage("save the list to a file", "standard input cannot be both: --files-from - and another -")
 	}
 	if s.ident, err = parseTable(j.Table); err != nil {
 		return s, err

@@ -211,7 +211,7 @@ func topOf(path string, schema *iceberg.Schema) (string, bool) {
 // resolve finds what the sources stand for.
 func (j Job) resolve(ctx context.Context, s settings, props iceberg.Properties) ([]source.Object, error) {
 	return source.Resolve(ctx, j.Sources, source.Options{
-		Props: props, Stdin: j.Stdin, SpillDir: j.SpillDir, PathColumns: s.paths,
+		Props: props, Stdin: j.Stdin, SpillDir: j.SpillDir, PathColumns: s.paths, FilesFrom: j.FilesFrom,
 	})
 }
 

@@ -2,6 +2,7 @@ package source
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -110,7 +111,7 @@ func (r *Reader) start(ctx context.Context) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		if r.Format, err = arrowconv.DetectFormat(r.object.Name, first); err != nil {
+		if r.Format, err = arrowconv.DetectFormat(cmp.Or(r.object.hint, r.object.Name), first); err != nil {
 			return err
 		}
 		body = head
@@ -121,8 +122,8 @@ func (r *Reader) start(ctx context.Context) error {
 
 // readAhead tells the origins whose bytes come slowly enough to be fetched beside the parsing.
 func (o Object) readAhead() bool {
-	_, remote := o.origin.(*s3Object)
-	return remote
+	_, slow := o.origin.(remote)
+	return slow
 }
 
 // Verify tells whether the object still is what it was when it was resolved; the error wraps

@@ -10,8 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/apache/iceberg-go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/icewright/icewright/arrowconv"
 )
@@ -27,12 +30,17 @@ type Options struct {
 	// PathColumns are the directories of objects' names that are columns. The default is all: key=value.
 	PathColumns PathColumns
 
-	s3 s3API // the client, once it is needed; tests put a server of their own here
+	// FilesFrom are files, or "-" for Stdin, that name more sources, one a line.
+	FilesFrom []string
+
+	s3   s3API // the clients, once they are needed; tests put their own here
+	http *httpClient
 }
 
 // Object is one stored file: its bytes are read from the start to the end.
 type Object struct {
-	// Name is how a user would write it: a path, "-", or s3://bucket/key.
+	// Name is how a user would write it: a path, "-", s3://bucket/key, or a URL, of which passwords and what
+	// is signed are left out.
 	Name string
 	// Size is in stored bytes, compressed if the object is; -1 where it is not known.
 	Size int64
@@ -40,6 +48,8 @@ type Object struct {
 	Constants []arrowconv.Constant
 
 	origin origin
+	key    string // tells objects of one Name apart
+	hint   string // what tells the format by its name; "" is Name
 }
 
 // Resolve lists the objects that args name: ordered by name, each once. An argument is
@@ -52,42 +62,106 @@ type Object struct {
 //     A file that has the glob for its very name is that file;
 //   - "-", standard input, once;
 //   - s3://bucket/key, an object; s3://bucket/prefix, with a slash at its end or without, a
-//     directory; or a glob in the key.
+//     directory; or a glob in the key;
+//   - http://… or https://…, a file. Nothing in a URL is a wildcard.
 //
+// o.FilesFrom names more of them.
 // An argument that matches nothing is an error that wraps arrowconv.ErrInput.
 func Resolve(ctx context.Context, args []string, o Options) ([]Object, error) {
-	if len(args) == 0 {
-		return nil, inputError("source", "none given", "name files, directories, globs, s3:// addresses, or - for standard input", nil)
-	}
-	var objects []Object
-	stdins := 0
+	list := make([]argument, 0, len(args))
 	for _, arg := range args {
-		var found []Object
-		var err error
-		switch {
-		case arg == "":
-			err = inputError(`""`, "names no source", "", nil)
-		case arg == "-":
-			if stdins++; stdins > 1 {
-				return nil, inputError("-", "standard input can be read only once", "", nil)
-			}
-			found = []Object{stdin(o)}
-		case strings.Contains(arg, "://"):
-			found, err = resolveURL(ctx, arg, &o)
-		default:
-			found, err = resolvePath(ctx, arg, o)
-		}
+		list = append(list, argument{text: arg})
+	}
+	for _, name := range o.FilesFrom {
+		more, err := readList(name, o)
 		if err != nil {
 			return nil, err
 		}
-		if len(found) == 0 {
-			return nil, inputError(arg, "matches no file", hiddenHint, nil)
-		}
-		objects = append(objects, found...)
+		list = append(list, more...)
 	}
-	slices.SortStableFunc(objects, func(a, b Object) int { return cmp.Compare(a.Name, b.Name) })
-	objects = slices.CompactFunc(objects, func(a, b Object) bool { return a.Name == b.Name })
+	if len(list) == 0 {
+		if len(o.FilesFrom) > 0 {
+			return nil, inputError(strings.Join(o.FilesFrom, ", "), "names no source", "a list has one source a line", nil)
+		}
+		return nil, inputError("source", "none given", "name files, directories, globs, s3:// and https:// addresses, or - for standard input", nil)
+	}
+	stdins := 0
+	for _, a := range list {
+		if a.text == "-" {
+			if stdins++; stdins > 1 {
+				return nil, inputError("-", "standard input can be read only once", "", nil)
+			}
+		}
+	}
+	objects, err := (&resolver{Options: o}).all(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(objects, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.key, b.key))
+	})
+	objects = slices.CompactFunc(objects, func(a, b Object) bool { return a.Name == b.Name && a.key == b.key })
 	return objects, o.PathColumns.constants(objects)
+}
+
+// resolving is how many servers' answers are waited for at a time.
+const resolving = 16
+
+// resolver lists what arguments name. The clients that it needs are made once.
+type resolver struct {
+	Options
+	s3Once, httpOnce sync.Once
+	s3Error          error
+}
+
+// all resolves the arguments, addresses side by side, and gives the objects in the order of the arguments; or
+// the error of the first argument that has one.
+func (r *resolver) all(ctx context.Context, list []argument) ([]Object, error) {
+	found, failed := make([][]Object, len(list)), make([]error, len(list))
+	var stop atomic.Bool
+	var group errgroup.Group
+	group.SetLimit(resolving)
+	for i, a := range list {
+		if stop.Load() {
+			break
+		}
+		resolve := func() error {
+			if found[i], failed[i] = r.one(ctx, a); failed[i] != nil {
+				stop.Store(true)
+			}
+			return nil
+		}
+		if strings.Contains(a.text, "://") {
+			group.Go(resolve)
+		} else {
+			_ = resolve()
+		}
+	}
+	_ = group.Wait()
+	for _, err := range failed {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.Concat(found...), nil
+}
+
+// one resolves one argument.
+func (r *resolver) one(ctx context.Context, a argument) (found []Object, err error) {
+	switch {
+	case a.text == "":
+		err = inputError(`""`, "names no source", "", nil)
+	case a.text == "-":
+		found = []Object{stdin(r.Options)}
+	case strings.Contains(a.text, "://"):
+		found, err = r.address(ctx, a.text)
+	default:
+		found, err = resolvePath(ctx, a.text, r.Options)
+	}
+	if err == nil && len(found) == 0 {
+		err = inputError(a.text, "matches no file", hiddenHint, nil)
+	}
+	return found, a.at(err)
 }
 
 const hiddenHint = `names that begin with "." or "_" are skipped unless they are named outright`
@@ -100,15 +174,22 @@ func stdin(o Options) Object {
 	return Object{Name: "-", Size: -1, origin: &pipe{name: "-", from: r, spill: spool{dir: o.SpillDir}}}
 }
 
-func resolveURL(ctx context.Context, arg string, o *Options) ([]Object, error) {
+func (r *resolver) address(ctx context.Context, arg string) ([]Object, error) {
 	scheme, rest, _ := strings.Cut(arg, "://")
-	switch scheme {
+	switch strings.ToLower(scheme) {
 	case "s3", "s3a":
-		return resolveS3(ctx, arg, rest, o)
+		return r.resolveS3(ctx, arg, rest)
+	case "http", "https":
+		r.httpOnce.Do(func() {
+			if r.http == nil {
+				r.http = newHTTPClient()
+			}
+		})
+		return resolveHTTP(ctx, arg, r.http)
 	case "file":
-		return resolvePath(ctx, rest, *o)
+		return resolvePath(ctx, rest, r.Options)
 	}
-	return nil, inputError(arg, scheme+":// cannot be read", "sources are files, directories, globs, s3:// addresses, and - for standard input", nil)
+	return nil, inputError(redactArg(arg), scheme+":// cannot be read", "sources are files, directories, globs, s3:// and https:// addresses, and - for standard input", nil)
 }
 
 func resolvePath(ctx context.Context, arg string, o Options) ([]Object, error) {

@@ -107,7 +107,7 @@ func TestResolveErrors(t *testing.T) {
 		{"only", "only: matches no file", hiddenHint},
 		{"- a.csv -", "-: standard input can be read only once", ""},
 		{"a[.csv", "a[.csv: is not a glob that can be read: syntax error in pattern", ""},
-		{"gs://bucket/x", "gs://bucket/x: gs:// cannot be read", "s3:// addresses"},
+		{"gs://bucket/x", "gs://bucket/x: gs:// cannot be read", "s3:// and https:// addresses"},
 		{"s3://", "s3://: names no bucket", "s3://bucket/key"},
 		{"s3://b*/x", "s3://b*/x: has a wildcard in the bucket", ""},
 	} {

@@ -2,12 +2,10 @@ package source
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -34,7 +32,7 @@ type s3Object struct {
 }
 
 // resolveS3 lists what address, bucket/key without the scheme, names; arg is the whole argument.
-func resolveS3(ctx context.Context, arg, address string, o *Options) ([]Object, error) {
+func (r *resolver) resolveS3(ctx context.Context, arg, address string) ([]Object, error) {
 	bucket, key, _ := strings.Cut(address, "/")
 	if bucket == "" {
 		return nil, inputError(arg, "names no bucket", "write s3://bucket/key", nil)
@@ -42,14 +40,15 @@ func resolveS3(ctx context.Context, arg, address string, o *Options) ([]Object, 
 	if isGlob(bucket) {
 		return nil, inputError(arg, "has a wildcard in the bucket", "wildcards are for keys", nil)
 	}
-	if o.s3 == nil {
-		client, err := catalog.S3Client(ctx, o.Props)
-		if err != nil {
-			return nil, &readError{arg, nil, err}
+	r.s3Once.Do(func() {
+		if r.s3 == nil {
+			r.s3, r.s3Error = catalog.S3Client(ctx, r.Props)
 		}
-		o.s3 = client
+	})
+	if r.s3Error != nil {
+		return nil, &readError{arg, nil, r.s3Error}
 	}
-	l := &lister{api: o.s3, scheme: arg[:strings.Index(arg, "://")+3], bucket: bucket, arg: arg}
+	l := &lister{api: r.s3, scheme: arg[:strings.Index(arg, "://")+3], bucket: bucket, arg: arg}
 	if isGlob(key) {
 		g, err := parseGlob(key)
 		if err != nil {
@@ -58,7 +57,7 @@ func resolveS3(ctx context.Context, arg, address string, o *Options) ([]Object, 
 		return l.list(ctx, literalPrefix(key), func(k string) bool { return k == key || g.match(k) })
 	}
 	if key != "" && !strings.HasSuffix(key, "/") {
-		head, err := o.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key}, quiet)
+		head, err := r.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key}, quiet)
 		if err == nil {
 			return []Object{l.object(key, aws.ToString(head.ETag), aws.ToInt64(head.ContentLength))}, nil
 		}
@@ -130,6 +129,8 @@ func (o *s3Object) verify(ctx context.Context) error {
 	return nil
 }
 
+func (o *s3Object) about() (string, int64) { return o.name, o.size }
+
 // get asks for the bytes from offset on, length of them or, with 0, all.
 func (o *s3Object) get(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: &o.bucket, Key: &o.key}
@@ -164,84 +165,5 @@ func (o *s3Object) get(ctx context.Context, offset, length int64) (io.ReadCloser
 	return out.Body, nil
 }
 
-func (o *s3Object) open(ctx context.Context) (io.ReadCloser, error) {
-	r := &s3Reader{object: o, ctx: ctx}
-	if o.size == 0 {
-		return r, nil // a range of nothing cannot be asked for, and a body of nothing tells nothing
-	}
-	var err error
-	r.body, err = o.get(ctx, 0, 0)
-	return r, err
-}
-
-// resumes is how often in a row a broken body is taken up again without a byte gained; the waits
-// before them add up to 6 s. The SDK has retried each request already.
-const resumes = 5
-
-// s3Reader streams an object. A body that breaks is taken up again where it broke.
-type s3Reader struct {
-	object *s3Object
-	ctx    context.Context
-	body   io.ReadCloser // nil after a failure
-	offset int64
-	failed int // times in a row
-}
-
-func (r *s3Reader) Read(p []byte) (int, error) {
-	for {
-		if r.ctx.Err() != nil {
-			return 0, context.Cause(r.ctx)
-		}
-		if r.offset == r.object.size {
-			if err := r.object.verify(r.ctx); err != nil {
-				return 0, err
-			}
-			return 0, io.EOF
-		}
-		if r.body == nil {
-			body, err := r.object.get(r.ctx, r.offset, 0)
-			if err != nil {
-				return 0, err
-			}
-			r.body = body
-		}
-		n, err := r.body.Read(p[:min(int64(len(p)), r.object.size-r.offset)])
-		r.offset += int64(n)
-		if err != nil {
-			_ = r.body.Close()
-			r.body = nil
-		}
-		if n > 0 || err == nil {
-			r.failed = 0
-			return n, nil
-		}
-		if r.failed++; r.failed > resumes {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return 0, &readError{r.object.name, catalog.ErrTransient, fmt.Errorf("after %d of %d bytes: %w", r.offset, r.object.size, err)}
-		}
-		if err := pause(r.ctx, r.failed); err != nil {
-			return 0, err
-		}
-	}
-}
-
-func (r *s3Reader) Close() error {
-	if r.body == nil {
-		return nil
-	}
-	return r.body.Close()
-}
-
-// pause waits 0.2 s, 0.4 s, 0.8 s, … before the given try.
-func pause(ctx context.Context, try int) error {
-	timer := time.NewTimer(100 * time.Millisecond << try)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
+func (o *s3Object) open(ctx context.Context) (io.ReadCloser, error) { return openRemote(ctx, o) }
+func (o *s3Object) at(ctx context.Context) (readerAt, error)        { return newRanges(ctx, o), nil }

@@ -35,12 +35,14 @@ func (a *app) loadCommand() *cobra.Command {
 atomic snapshot. Loading the same files again publishes nothing.
 
 A SOURCE is a file, a directory, a glob (** crosses directories), an s3:// address with a
-prefix or a glob, or - for standard input; plain, gzip or zstd. The table is made by the
+prefix or a glob, an https:// address, or - for standard input; plain, gzip or zstd. A list
+of them is --files-from. docs/sources.md has the whole of it. The table is made by the
 first load, with the schema of --schema or one that is inferred; from then on the table's
 schema decides, or with --evolve, changes with the rows.`,
 		Example: `  icewright load flights/*.csv.gz --table air.flights --partition-by 'day(departed_at)'
   icewright load s3://bucket/in/2024-01-15/ --table lake.events --slice 'event_date=2024-01-15' --catalog prod
   zcat big.csv.gz | icewright load - --format csv --table lake.big --partition-by 'bucket(16, id)' --sort-by ts
+  find in -name '*.csv' | icewright load --files-from - --table lake.events
   icewright load events.ndjson --table lake.events --rejects bad/ --max-rejects 1%`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Sources, j.Stdin, j.Catalog = args, a.stdin, a.global.catalog
@@ -118,6 +120,7 @@ schema decides, or with --evolve, changes with the rows.`,
 
 // inputFlags say how the sources are read. All commands that read them have the same.
 func inputFlags(f flagSet, j *job.Job, format *string) {
+	f.texts(&j.FilesFrom, "files-from", "`FILE` that names more sources, one a line, or - for standard input (repeatable)")
 	f.choice(format, "format", "", arrowconv.FormatNames(), "`FORMAT` of the sources: "+arrowconv.FormatChoice()+" (default: by name and content)")
 	f.text(&j.CSVDelimiter, "csv-delimiter", "", "`CHARACTER` between CSV fields, tab, or a code such as \\x01 (default: detected, or else a comma)")
 	f.text(&j.CSVQuote, "csv-quote", "", "`CHARACTER` around CSV fields that hold a delimiter, or none (default: a double quote)")
@@ -131,7 +134,7 @@ func inputFlags(f flagSet, j *job.Job, format *string) {
 	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
 	f.text(&j.PathColumns, "path-columns", "auto", "directories key=value of the path that are columns where a file lacks them: auto (those of the table, all in a new one), none, or `KEYS`: dt,region")
 	f.text(&j.SourceColumns, "source-columns", "", "add columns for the file that a row is from and its number in it, with these `NAMES`; give them with = (default: none)")
-	f.Lookup("source-columns").NoOptDefVal = "source_file,source_row"
+	f.Lookup("source-columns").NoOptDefVal = "true"
 }
 
 // inferenceFlags say how a schema is inferred.

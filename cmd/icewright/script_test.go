@@ -2,12 +2,18 @@ package main
 
 import (
 	"compress/gzip"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -37,6 +43,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits,
 			"pack":  pack,
+			"serve": serve,
 			"files": files,
 			"keep":  keep,
 			"print": printFiles,
@@ -85,6 +92,55 @@ func pack(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = w.Write([]byte(text))
 	ts.Check(err)
 	ts.Check(w.Close())
+}
+
+// breaking is an answer whose connection breaks off after five bytes.
+type breaking struct{ http.ResponseWriter }
+
+func (w breaking) Write(p []byte) (int, error) {
+	_, _ = w.ResponseWriter.Write(p[:5])
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// serve DIR [tls] serves the files of a directory at $URL, and at $USERURL with user and password. Below
+// /flaky/ the first answer is 503, below /down/ every one, below /broken/ the first one of the whole file
+// breaks off, and /private/ wants the password. With tls, ca.pem is the certificate.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 || len(args) > 2 {
+		ts.Fatalf("usage: serve DIR [tls]")
+	}
+	dir := http.Dir(ts.MkAbs(args[0]))
+	var flaked, broke atomic.Bool
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kind, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		_, password, _ := r.BasicAuth()
+		switch {
+		case kind == "down", kind == "flaky" && !flaked.Swap(true):
+			http.Error(w, "", http.StatusServiceUnavailable)
+			return
+		case kind == "private" && password != "hunter2":
+			http.Error(w, "", http.StatusUnauthorized)
+			return
+		case kind == "broken" && r.Header.Get("Range") == "" && !broke.Swap(true):
+			r.URL.Path, w = "/"+rest, breaking{w}
+		case kind == "down", kind == "flaky", kind == "private", kind == "broken":
+			r.URL.Path = "/" + rest
+		}
+		http.FileServer(dir).ServeHTTP(w, r)
+	})
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if len(args) == 2 {
+		server.StartTLS()
+		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), ca, 0o644))
+	} else {
+		server.Start()
+	}
+	ts.Defer(server.Close)
+	ts.Setenv("URL", server.URL)
+	ts.Setenv("USERURL", strings.Replace(server.URL, "://", "://me:hunter2@", 1))
 }
 
 // files N DIR GLOB wants N files below DIR whose names match GLOB: the litter, counted.

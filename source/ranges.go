@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// blockBytes is the least that is asked of S3 at once. A request costs as long as some
+	// blockBytes is the least that is asked of a server at once. A request costs as long as some
 	// megabytes do; Parquet's footers and small column chunks are a few kilobytes.
 	blockBytes = 4 << 20
 	// blocksKept bounds the memory of a reader: 64 MiB. The columns of a row group are read side by
@@ -19,19 +19,23 @@ const (
 	blocksKept = 16
 )
 
-func (o *s3Object) at(ctx context.Context) (readerAt, error) {
-	return &s3Ranges{object: o, ctx: ctx, blocks: make(map[int64]*block)}, nil
-}
-
-// s3Ranges gives random access to an object by ranged requests: small reads through blocks that are
+// ranges gives random access to an object by ranged requests: small reads through blocks that are
 // kept, reads larger than a block straight. It may be used by several goroutines.
-type s3Ranges struct {
-	object *s3Object
+type ranges struct {
+	object remote
+	name   string
+	size   int64
 	ctx    context.Context
 
 	mu     sync.Mutex
 	blocks map[int64]*block // by index
 	clock  int64
+}
+
+func newRanges(ctx context.Context, o remote) *ranges {
+	r := &ranges{object: o, ctx: ctx, blocks: make(map[int64]*block)}
+	r.name, r.size = o.about()
+	return r
 }
 
 type block struct {
@@ -41,13 +45,13 @@ type block struct {
 	used  int64
 }
 
-func (r *s3Ranges) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 || off > r.object.size {
+func (r *ranges) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || off > r.size {
 		return 0, errors.New("source: read outside the object")
 	}
-	short := int64(len(p)) > r.object.size-off
+	short := int64(len(p)) > r.size-off
 	if short {
-		p = p[:r.object.size-off]
+		p = p[:r.size-off]
 	}
 	n := 0
 	var err error
@@ -68,7 +72,7 @@ func (r *s3Ranges) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // block returns the bytes of one block; goroutines that want the same wait for one request.
-func (r *s3Ranges) block(index int64) ([]byte, error) {
+func (r *ranges) block(index int64) ([]byte, error) {
 	r.mu.Lock()
 	r.clock++
 	b, ok := r.blocks[index]
@@ -91,7 +95,7 @@ func (r *s3Ranges) block(index int64) ([]byte, error) {
 	}
 	r.mu.Unlock()
 
-	bytes := make([]byte, min(blockBytes, r.object.size-index*blockBytes))
+	bytes := make([]byte, min(blockBytes, r.size-index*blockBytes))
 	_, b.err = r.fetch(bytes, index*blockBytes)
 	b.bytes = bytes
 	close(b.ready)
@@ -106,7 +110,7 @@ func (r *s3Ranges) block(index int64) ([]byte, error) {
 }
 
 // fetch fills p from off, asking for the rest again when an answer breaks off.
-func (r *s3Ranges) fetch(p []byte, off int64) (int, error) {
+func (r *ranges) fetch(p []byte, off int64) (int, error) {
 	n, failed := 0, 0
 	for n < len(p) {
 		if r.ctx.Err() != nil {
@@ -126,7 +130,7 @@ func (r *s3Ranges) fetch(p []byte, off int64) (int, error) {
 			failed = 0
 		}
 		if failed++; failed > resumes {
-			return n, &readError{r.object.name, catalog.ErrTransient, fmt.Errorf("bytes %d to %d: %w", off, off+int64(len(p)), err)}
+			return n, &readError{r.name, catalog.ErrTransient, fmt.Errorf("bytes %d to %d: %w", off, off+int64(len(p)), err)}
 		}
 		if err := pause(r.ctx, failed); err != nil {
 			return n, err
@@ -136,7 +140,7 @@ func (r *s3Ranges) fetch(p []byte, off int64) (int, error) {
 }
 
 // Close drops the blocks.
-func (r *s3Ranges) Close() error {
+func (r *ranges) Close() error {
 	r.mu.Lock()
 	clear(r.blocks)
 	r.mu.Unlock()
