@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/extensions"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -261,6 +262,17 @@ func TestArrowHiddenElements(t *testing.T) {
 		if got := valuesOf(t, asStream(streamOf(t, []arrow.RecordBatch{record})), "list<int>", Options{}); got != "[1,2] | (null) | [3,4]" {
 			t.Errorf("%s: %s", a.DataType(), got)
 		}
+	}
+}
+
+// TestArrowDigits: a decimal with more digits than its type may have is no value of it; a null's bytes are none.
+func TestArrowDigits(t *testing.T) {
+	values := []decimal128.Num{decimal128.FromI64(9999), decimal128.FromI64(-10000), decimal128.FromI64(123456)}
+	dt := &arrow.Decimal128Type{Precision: 4, Scale: 2}
+	data := array.NewData(dt, 3, []*memory.Buffer{memory.NewBufferBytes([]byte{0b011}), memory.NewBufferBytes(arrow.Decimal128Traits.CastToBytes(values))}, nil, 1, 0)
+	record := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{field("v", dt)}, nil), []arrow.Array{array.MakeFromData(data)}, 3)
+	if got := valuesOf(t, asStream(streamOf(t, []arrow.RecordBatch{record})), "decimal(4, 2)", Options{}); got != `99.99 | reject "-100": out of range | (null)` {
+		t.Error(got)
 	}
 }
 

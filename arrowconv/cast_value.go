@@ -270,7 +270,15 @@ func decimals(c *columnCast, from arrow.DataType, t iceberg.DecimalType) func(fr
 	switch d := from.(type) {
 	case *arrow.Decimal128Type:
 		if d.Scale == scale && d.Precision <= precision {
-			return c.same
+			return func(f frame, a arrow.Array) arrow.ArrayData {
+				// Writers do not all see to it that a decimal has no more digits than its type.
+				for i, v := range a.(*array.Decimal128).Values() {
+					if !v.FitsInPrecision(precision) && a.IsValid(i) {
+						c.fail(f, i, faultRange, text(a, i))
+					}
+				}
+				return c.same(f, a)
+			}
 		}
 		return func(f frame, a arrow.Array) arrow.ArrayData {
 			x := a.(*array.Decimal128)

@@ -34,6 +34,10 @@ var formatDocs = map[Format]struct {
 		"", "",
 		[]string{"arrowconv.TestArrowTypes", "arrowconv.TestArrowBatches", "arrowconv.TestArrowCut", "arrowconv.FuzzArrow", "arrowconv.TestArrowMangled", "Scripts/arrow"},
 	},
+	Avro: {
+		"", "",
+		[]string{"arrowconv.TestAvroTypes", "arrowconv.TestAvroBatches", "arrowconv.TestAvroCut", "arrowconv.FuzzAvro", "arrowconv.TestAvroMangled", "Scripts/avro"},
+	},
 }
 
 // TestDocsFormats: docs/formats.md has every format, and a test for each.
@@ -172,4 +176,17 @@ func TestDocsVariants(t *testing.T) {
 		rows = append(rows, []string{"`" + x.json + "`", stored, prints})
 	}
 	gendoc.Check(t, "docs/types.md", "variants", gendoc.Table([]string{"JSON", "stored as", "prints as"}, rows...))
+}
+
+// TestDocsAvroTypes: the rows are those that TestAvroTypes writes and reads.
+func TestDocsAvroTypes(t *testing.T) {
+	var rows [][]string
+	for _, c := range avroColumns {
+		to := "refused"
+		if c.to != "" {
+			to = "`" + c.to + "`"
+		}
+		rows = append(rows, []string{"`" + c.schema + "`", to})
+	}
+	gendoc.Check(t, "docs/types.md", "avro types", gendoc.Table([]string{"Avro", "Iceberg"}, rows...))
 }

@@ -22,6 +22,7 @@ const (
 	NDJSON  Format = "ndjson"
 	Parquet Format = "parquet"
 	Arrow   Format = "arrow"
+	Avro    Format = "avro"
 )
 
 // format is what there is to know about a Format.
@@ -55,6 +56,7 @@ var formats = []format{
 		name: Arrow, aliases: []string{"ipc", "feather"}, extensions: []string{"arrow", "arrows", "feather", "ipc"},
 		marks: marksArrow, anywhere: true, read: readArrow, infer: inferArrow,
 	},
+	{name: Avro, extensions: []string{"avro"}, marks: marksAvro, read: readAvro, infer: inferAvro},
 }
 
 // packings are the suffixes of compressed files. They say nothing of the format.

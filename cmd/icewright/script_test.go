@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"keep":  keep,
 			"print": printFiles,
 			"typed": typed,
+			"avro":  avroFile,
 		},
 	})
 }

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/avro"
+	"github.com/twmb/avro/ocf"
 
 	"github.com/icewright/icewright/arrowconv"
 )
@@ -43,5 +46,25 @@ func typed(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	}
 	ts.Check(w.Write(record))
+	ts.Check(w.Close())
+}
+
+// avroFile SCHEMA FROM TO writes rows of NDJSON, in Avro's JSON encoding, as an Avro file.
+func avroFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: avro SCHEMA FROM TO")
+	}
+	schema, err := avro.Parse(ts.ReadFile(args[0]))
+	ts.Check(err)
+	out, err := os.Create(ts.MkAbs(args[2]))
+	ts.Check(err)
+	defer out.Close()
+	w, err := ocf.NewWriter(out, schema, ocf.WithCodec(ocf.SnappyCodec()))
+	ts.Check(err)
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		var row any
+		ts.Check(schema.DecodeJSON([]byte(line), &row))
+		ts.Check(w.Encode(row))
+	}
 	ts.Check(w.Close())
 }
