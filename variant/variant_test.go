@@ -325,6 +325,23 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// Elements that overlap make a few bytes into as many values as anybody likes: they are counted.
+func TestOverlappingElements(t *testing.T) {
+	value := []byte{0x0c, 7}
+	for range 60 {
+		n := len(value)
+		head := []byte{0x03, 2, 0, 0, byte(n)} // two elements at the same place
+		if n > 255 {
+			head = []byte{0x07, 2, 0, 0, 0, 0, byte(n), byte(n >> 8)}
+		}
+		value = append(head, value...)
+	}
+	var b variant.Builder
+	if _, _, err := b.AppendCanonical(nil, nil, []byte{1, 0, 0}, value); !errors.Is(err, variant.ErrCorrupt) {
+		t.Errorf("2^60 values of %d bytes: %v", len(value), err)
+	}
+}
+
 // FuzzWalk: bytes from strangers are a variant whose canonical form stays as it is, or an error.
 func FuzzWalk(f *testing.F) {
 	for _, v := range []any{nil, number("1.5"), "text", object{{"a", []any{true, number("1")}}, {"b", strings.Repeat("x", 70)}}} {

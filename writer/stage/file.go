@@ -274,7 +274,7 @@ func (w *fileWriter) dataFile(location string, size int64, t fileTask, meta *met
 			s.merge(l, &g.stats[i])
 		}
 		sizes[l.id] += s.bytes
-		if !l.mode.counted || l.second {
+		if !l.mode.counted {
 			continue
 		}
 		values[l.id], nulls[l.id] = s.values, s.nulls

@@ -38,9 +38,7 @@ type leaf struct {
 	// listDef is the definition level from which on a slot exists in the innermost list.
 	listDef int16
 	mode    metricsMode
-	// variant says that it is one of a variant's, which has no bounds; second, that it is the value, whose
-	// counts are those of the metadata.
-	variant, second bool
+	variant bool // one of a variant's two, which have no bounds, and the same counts
 }
 
 // parquetSchema returns the Parquet schema of an Iceberg schema as Iceberg's Java writer lays
@@ -152,10 +150,10 @@ func (b *schemaBuilder) field(f iceberg.NestedField, path string, at levelsAt) (
 func (b *schemaBuilder) variant(f iceberg.NestedField, path string, rep parquet.Repetition, n *node, at levelsAt) (pqschema.Node, *node, error) {
 	n.shape, n.kidAt = shapeStruct, []int{0, 1}
 	var fields pqschema.FieldList
-	for i, name := range []string{"metadata", "value"} {
+	for _, name := range []string{"metadata", "value"} {
 		l := &leaf{
 			id: f.ID, path: path, typ: iceberg.PrimitiveTypes.Binary, physical: parquet.Types.ByteArray,
-			maxDef: at.def, maxRep: at.rep, listDef: at.listDef, variant: true, second: i == 1,
+			maxDef: at.def, maxRep: at.rep, listDef: at.listDef, variant: true,
 		}
 		p, err := pqschema.NewPrimitiveNode(name, parquet.Repetitions.Required, l.physical, -1, 0)
 		if err != nil {
