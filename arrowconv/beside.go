@@ -19,6 +19,7 @@ func (o InferOptions) beside(name string) iceberg.Type {
 	if o.Beside == nil {
 		return nil
 	}
+	name, _ = o.inTable(name, o.Beside.Fields())
 	return fieldType(&iceberg.StructType{FieldList: o.Beside.Fields()}, name)
 }
 

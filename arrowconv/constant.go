@@ -3,6 +3,7 @@ package arrowconv
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -51,7 +52,7 @@ func (t *target) stand(in Input, o Options) error {
 		}
 	}
 	for _, c := range in.Constants {
-		i, ok := t.index[c.Name]
+		i, ok := t.elsewhere(c.Name)
 		if !ok {
 			continue
 		}
@@ -66,16 +67,16 @@ func (t *target) stand(in Input, o Options) error {
 		}
 	}
 	for _, c := range o.SourceColumns.fields() {
-		i, ok := t.index[c.Name]
+		i, ok := t.elsewhere(c.Name)
 		if !ok {
-			return inputErrorf("add the column to the table, or leave --source-columns out",
+			return inputErrorf("say --evolve add to add the column to the table, or leave --source-columns out",
 				"column %s (%s) of --source-columns is not in the table", quoteShort(c.Name), FormatType(c.Type))
 		}
 		if f := t.fields[i]; !f.Type.Equals(c.Type) {
 			return inputErrorf("name another column: --source-columns=FILE,ROW",
 				"column %s of --source-columns must be %s, and is %s", quoteShort(c.Name), FormatType(c.Type), FormatType(f.Type))
 		}
-		delete(t.index, c.Name)
+		maps.DeleteFunc(t.index, func(_ string, at int) bool { return at == i })
 		t.ours = append(t.ours, c.Name)
 		s := &substitute{field: t.fields[i], ours: true}
 		if c.Name == o.SourceColumns.Row {

@@ -203,42 +203,41 @@ func (c *csvInput) align(to *target) ([]int, error) {
 		columns := to.byPosition(c.fieldsOfFirstRow())
 		return columns, to.checkText(c.Input, columns)
 	}
-	given := make([]bool, len(to.fields))
-	columns := make([]int, len(c.header))
-	for i, name := range c.header {
-		at, ok := to.index[name]
-		if !ok {
-			return nil, c.unknown(to, name)
-		}
-		columns[i], given[at] = at, true
+	if err := c.checkDelimiter(to); err != nil {
+		return nil, err
 	}
-	for i := range to.fields {
-		if !given[i] {
-			if err := to.lacks(c.Input, i); err != nil {
-				return nil, err
-			}
-		}
+	columns, err := to.align(c.Input, c.header)
+	if err != nil {
+		return nil, err
 	}
 	return columns, to.checkText(c.Input, columns)
 }
 
-// unknown is the error for a name of the header that the table lacks. Where the header looks as if it
-// had another delimiter, it says so.
-func (c *csvInput) unknown(to *target, name string) error {
-	if len(c.header) == 1 {
-		for _, d := range []byte(delimiters) {
-			if d != c.dialect.delim && strings.IndexByte(name, d) >= 0 {
-				return inputErrorf(fmt.Sprintf("is %q the delimiter? Then say --csv-delimiter %s", d, shellByte(d)),
-					"%s: the header is one column, %s, that is not in the table", c.Name, quoteShort(name))
-			}
+// checkDelimiter refuses a header of one column that the table lacks, where it looks as if it had another
+// delimiter.
+func (c *csvInput) checkDelimiter(to *target) error {
+	if len(c.header) != 1 {
+		return nil
+	}
+	name := c.header[0]
+	if _, err := to.column(c.Input, name); err == nil && to.names.Columns == nil {
+		return nil
+	}
+	for _, d := range []byte(delimiters) {
+		if d != c.dialect.delim && strings.IndexByte(name, d) >= 0 {
+			return inputErrorf(fmt.Sprintf("is %q the delimiter? Then say --csv-delimiter %s", d, shellByte(d)),
+				"%s: the header is one column, %s, that is not in the table", c.Name, quoteShort(name))
 		}
 	}
-	return to.unknownColumn(c.Input, name)
+	return nil
 }
 
 // checkText refuses columns whose values have no text form.
 func (t *target) checkText(in Input, columns []int) error {
 	for _, i := range columns {
+		if i == dropped {
+			continue
+		}
 		if f := t.fields[i]; !hasTextForm(f.Type) {
 			return inputErrorf("load such columns from NDJSON or Parquet", "%s: column %s: CSV has no values of type %s",
 				in.Name, quoteShort(f.Name), FormatType(f.Type))
@@ -294,6 +293,10 @@ func newCSVWorker(c *csvInput, to *target, place []int, o Options) *csvWorker {
 	w := &csvWorker{in: c, to: to, o: o, place: place}
 	nulls := newCSVNulls(o.CSV.Nulls)
 	for _, i := range place {
+		if i == dropped {
+			w.columns = append(w.columns, nil)
+			continue
+		}
 		w.columns = append(w.columns, newCSVColumn(to.fields[i], to.arrow.Field(i).Type, c.dialect, nulls, o))
 	}
 	return w
@@ -338,6 +341,9 @@ func (w *csvWorker) arrays(valid bool) ([]arrow.Array, []cellOf) {
 	arrays := make([]arrow.Array, len(w.to.fields))
 	var bad []cellOf
 	for i, c := range w.columns {
+		if c == nil {
+			continue
+		}
 		a, cells := c.convert(w.rows.column(i), w.rows.n, valid)
 		for _, b := range cells {
 			bad = append(bad, cellOf{b, i})

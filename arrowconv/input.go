@@ -41,6 +41,8 @@ type Options struct {
 	CSV    CSVOptions
 	// TimeZone is the zone of texts without one that go to timestamptz columns. The default, nil, is UTC.
 	TimeZone *time.Location
+	// Names match the input's columns with the table's. Texts without a header have none to match.
+	Names
 	// SourceColumns are columns of the schema that say where a row comes from. The default adds none.
 	SourceColumns SourceColumns
 	// Workers is the number of goroutines that convert. The default, 0, is GOMAXPROCS.

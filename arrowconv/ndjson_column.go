@@ -71,6 +71,16 @@ func newJSONRoot(to *target, o Options) *jsonColumn {
 		kid := newJSONColumn(f, f.Name, to.arrow.Field(i).Type, o)
 		if kid.substitute = to.substitutes[i]; kid.substitute != nil && kid.substitute.ours {
 			kid.required, kid.quoted, kid.name = false, "", notUTF8 // no key is its name
+		} else if to.names.Columns != nil {
+			kid.quoted, kid.name = "", notUTF8
+			for from, at := range to.index {
+				if at == i {
+					kid.name = from
+					if plainKey(from) {
+						kid.quoted = `"` + from + `":`
+					}
+				}
+			}
 		}
 		c.kids = append(c.kids, kid)
 	}

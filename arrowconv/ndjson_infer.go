@@ -265,6 +265,9 @@ func (t *shapeTyper) nextID() int {
 func (t *shapeTyper) structFields(s *jsonShape, beside iceberg.Type, path string) ([]iceberg.NestedField, error) {
 	var fields []iceberg.NestedField
 	for _, f := range s.fields {
+		if _, taken := t.o.inTable(f.name, nil); path == "" && !taken {
+			continue
+		}
 		if f.name == "" {
 			return nil, inputErrorf("", "%s: an object has an empty key, which cannot name a column", t.input)
 		}
@@ -272,7 +275,11 @@ func (t *shapeTyper) structFields(s *jsonShape, beside iceberg.Type, path string
 			fields = append(fields, iceberg.NestedField{ID: t.nextID(), Name: f.name, Type: iceberg.VariantType{}})
 			continue
 		}
-		typ, err := t.typ(f, fieldType(beside, f.name), path+f.name)
+		was := fieldType(beside, f.name)
+		if path == "" {
+			was = t.o.beside(f.name)
+		}
+		typ, err := t.typ(f, was, path+f.name)
 		if err != nil {
 			return nil, err
 		}

@@ -40,23 +40,38 @@ func (p *ndjsonParser) object(c *jsonColumn) bool {
 				return false
 			}
 			if at = c.child(key); at < 0 {
-				return p.unknownKey(c, string(key))
+				if c != p.root {
+					return p.unknownKey(c, string(key))
+				}
+				place, ok := p.chosen(string(key))
+				if !ok {
+					return false
+				}
+				at = place
 			}
 			if !p.colon() {
 				return false
 			}
-			c.after[last] = at
+			if at != dropped {
+				c.after[last] = at
+			}
 		}
-		kid := c.kids[at]
-		if kid.n != c.n {
-			p.bad = Reject{Column: kid.path, Reason: "the key comes twice in the object"}
-			return false
+		if at == dropped {
+			if !p.skip(maxDepth) {
+				return false
+			}
+		} else {
+			kid := c.kids[at]
+			if kid.n != c.n {
+				p.bad = Reject{Column: kid.path, Reason: "the key comes twice in the object"}
+				return false
+			}
+			if !p.value(kid) {
+				return false
+			}
+			found++
+			last = at + 1
 		}
-		if !p.value(kid) {
-			return false
-		}
-		found++
-		last = at + 1
 		// p.next, by hand: this is where the time goes
 		ch := p.b[p.i]
 		if ch == ',' {
@@ -90,6 +105,19 @@ func (p *ndjsonParser) closeObject(c *jsonColumn, found int) bool {
 	}
 	c.took()
 	return true
+}
+
+// chosen is the place of a row's key that is no column's name: one that --columns leaves out, or one whose case
+// does not matter.
+func (p *ndjsonParser) chosen(key string) (int, bool) {
+	if p.to.names.Columns == nil && !p.to.names.IgnoreCase {
+		return 0, p.unknownKey(p.root, key)
+	}
+	at, err := p.to.column(Input{Name: p.name}, key)
+	if err != nil {
+		p.stop = func(int64) error { return err }
+	}
+	return at, err == nil
 }
 
 // unknownKey ends the read: which columns there are is a matter of the schema, not of a row.

@@ -13,8 +13,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
-
-	"github.com/icewright/icewright/nearest"
 )
 
 // Read converts the rows of in to batches of the Arrow schema ArrowSchema(schema): every column, in
@@ -29,6 +27,9 @@ func Read(ctx context.Context, in Input, schema *iceberg.Schema, o Options) iter
 	return func(yield func(Batch, error) bool) {
 		o := o.withDefaults()
 		to, err := newTarget(schema)
+		if err == nil {
+			err = to.choose(o.Names)
+		}
 		if err == nil {
 			err = to.stand(in, o)
 		}
@@ -56,6 +57,9 @@ func Infer(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, erro
 	o.Format = format
 	row, _ := format.row()
 	schema, err := row.infer(ctx, in, o)
+	if err == nil {
+		schema, err = o.choose(in, schema)
+	}
 	if err != nil || len(o.Variants) == 0 {
 		return schema, err
 	}
@@ -110,7 +114,8 @@ type target struct {
 	schema *iceberg.Schema
 	arrow  *arrow.Schema
 	fields []iceberg.NestedField
-	index  map[string]int // of those that the input may have
+	index  map[string]int // of those that the input may have, by its names for them
+	names  Names
 
 	substitutes map[int]*substitute // what an input that lacks a column has in its stead
 	ours        []string            // the source columns
@@ -143,13 +148,5 @@ func (t *target) unknownColumn(in Input, name string) error {
 	if slices.Contains(t.ours, name) {
 		return clash(in, name)
 	}
-	names := make([]string, len(t.fields))
-	for i, f := range t.fields {
-		names[i] = f.Name
-	}
-	hint := addHint
-	if near := nearest.Name(name, names); near != "" {
-		hint = "did you mean " + quoteShort(near) + "? Otherwise " + hint
-	}
-	return inputErrorf(hint, "%s: column %s is not in the table", in.Name, quoteShort(name))
+	return inputErrorf(notThere(name, t.columnNames()), "%s: column %s is not in the table", in.Name, quoteShort(name))
 }

@@ -40,24 +40,25 @@ func newRecast(at boundary, fields []arrow.Field, to *target, o Options) (*recas
 		r.columns[i].from = -1
 	}
 	in := Input{Name: at.name}
+	names := make([]string, len(fields))
+	for i, field := range fields {
+		names[i] = field.Name
+	}
+	places, err := to.align(in, names)
+	if err != nil {
+		return nil, err
+	}
 	for from, field := range fields {
-		i, ok := to.index[field.Name]
-		if !ok {
-			return nil, to.unknownColumn(in, field.Name)
+		i := places[from]
+		if i == dropped {
+			continue
 		}
 		planner := &castPlanner{name: at.name, zone: o.TimeZone}
-		cast, err := planner.cast(field.Type, to.fields[i], to.arrow.Field(i).Type, field.Name)
+		cast, err := planner.cast(field.Type, to.fields[i], to.arrow.Field(i).Type, to.fields[i].Name)
 		if err != nil {
 			return nil, err
 		}
 		r.columns[i] = recastColumn{from, cast}
-	}
-	for i, c := range r.columns {
-		if c.from < 0 {
-			if err := to.lacks(in, i); err != nil {
-				return nil, err
-			}
-		}
 	}
 	return r, nil
 }
@@ -189,6 +190,9 @@ func (b boundary) schemaOf(fields []arrow.Field, o InferOptions) (*iceberg.Schem
 	id := 0
 	var out []iceberg.NestedField
 	for _, c := range fields {
+		if _, taken := o.inTable(c.Name, nil); !taken {
+			continue
+		}
 		t, err := icebergType(c.Type, &id, o.FormatVersion)
 		if err != nil {
 			return nil, inputErrorf("name the columns' types with --schema FILE", "%s: column %s: %w", b.name, quoteShort(c.Name), err)

@@ -123,6 +123,11 @@ type Job struct {
 	Decimals bool
 	// Variants are columns of a new table that hold any JSON, whatever inference sees. Default: none.
 	Variants []string
+	// Columns takes these columns of the input only, and says what the table calls them: "a,b=c" takes a, and c
+	// as b. Default, "": all, under their own names.
+	Columns string
+	// IgnoreCase matches columns whose names differ in case only. Default: they are different.
+	IgnoreCase bool
 	// Evolve says how an existing table's schema may change to take the input, in the commit that brings
 	// its rows: a list of "add" (new optional columns), "widen" (a wider type) and "relax" (required to
 	// optional). Default, "": not at all.
@@ -269,6 +274,15 @@ func (j Job) check() (s settings, err error) {
 	case 0, 1, 2, 3:
 	default:
 		return s, usage("it is 1, 2 or 3", "--format-version: there is no version %d", j.FormatVersion)
+	}
+	s.convert.IgnoreCase = j.IgnoreCase
+	if j.Columns != "" {
+		if s.convert.Columns, err = parseColumns(j.Columns); err != nil {
+			return s, err
+		}
+		if j.CSVNoHeader {
+			return s, usage("without a header the columns are the table's, in its order", "--columns and --csv-no-header exclude one another")
+		}
 	}
 	if s.evolve, err = parseEvolve(j.Evolve); err != nil {
 		return s, err

@@ -132,6 +132,8 @@ func inputFlags(f flagSet, j *job.Job, format *string) {
 	f.truth(&j.DecimalComma, "decimal-comma", "numbers are written 12,50")
 	f.bytes(&j.MaxRowBytes, "max-row-bytes", 64<<20, "longest row of a text file; a longer one is an error")
 	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
+	f.text(&j.Columns, "columns", "", "take these columns only: `LIST` of a, and of b=c for column b of the table from column c (default: all)")
+	f.truth(&j.IgnoreCase, "ignore-case", "columns whose names differ in case only are the same")
 	f.text(&j.PathColumns, "path-columns", "auto", "directories key=value of the path that are columns where a file lacks them: auto (those of the table, all in a new one), none, or `KEYS`: dt,region")
 	f.text(&j.SourceColumns, "source-columns", "", "add columns for the file that a row is from and its number in it, with these `NAMES`; give them with = (default: none)")
 	f.Lookup("source-columns").NoOptDefVal = "true"
