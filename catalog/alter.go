@@ -188,7 +188,7 @@ func (p *AlterPlan) evolveSchema(meta table.Metadata, version int) (*iceberg.Sch
 			return schema, nil
 		}
 	}
-	p.updates = append(p.updates, table.NewAddSchemaUpdate(schema), table.NewSetCurrentSchemaUpdate(-1))
+	p.updates = append(p.updates, SchemaUpdates(meta, schema)...)
 	return schema, nil
 }
 

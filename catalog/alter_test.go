@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -462,5 +463,16 @@ func TestAlterLostAnswer(t *testing.T) {
 	}
 	if n := len(after.Metadata().Schemas()); n != 2 {
 		t.Errorf("the table has %d schemas", n)
+	}
+}
+
+// Servers of the older protocol want to be told the last column id: Nessie refuses a schema without.
+func TestSchemaUpdatesSayTheLastColumn(t *testing.T) {
+	c := testcat.New(t)
+	tbl := makeTable(t, c, "t", catalog.TableSpec{Schema: wideSchema})
+	fewer := iceberg.NewSchema(0, tbl.Schema().Fields()[:2]...)
+	text, err := json.Marshal(catalog.SchemaUpdates(tbl.Metadata(), fewer))
+	if err != nil || !strings.HasPrefix(string(text), `[{"action":"add-schema","schema":{`) || !strings.Contains(string(text), `"last-column-id":20}`) {
+		t.Errorf("%s, %v", text, err)
 	}
 }

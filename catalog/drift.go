@@ -239,18 +239,34 @@ func (c *comparison) anew(t iceberg.Type) iceberg.Type {
 // WithSchema returns the table as it will be once schema is its current one. Nothing is changed in the catalog;
 // it is for planning, staging and writing what a commit that adds the schema needs.
 func WithSchema(t *table.Table, schema *iceberg.Schema) (*table.Table, error) {
-	meta, err := table.UpdateTableMetadata(t.Metadata(), SchemaUpdates(schema), t.MetadataLocation())
+	meta, err := table.UpdateTableMetadata(t.Metadata(), SchemaUpdates(t.Metadata(), schema), t.MetadataLocation())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
 	return table.New(t.Identifier(), meta, t.MetadataLocation(), func(ctx context.Context) (iceio.IO, error) { return t.FS(ctx) }, nil), nil
 }
 
-// SchemaUpdates make schema the table's current one.
-func SchemaUpdates(schema *iceberg.Schema) []table.Update {
+// SchemaUpdates make schema the current one of a table with that metadata.
+func SchemaUpdates(meta table.Metadata, schema *iceberg.Schema) []table.Update {
 	// Building metadata writes into the schema that it is given.
 	own := iceberg.NewSchemaWithIdentifiers(schema.ID, schema.IdentifierFieldIDs, schema.Fields()...)
-	return []table.Update{table.NewAddSchemaUpdate(own), table.NewSetCurrentSchemaUpdate(-1)}
+	return []table.Update{addSchemaUpdate(own, meta), table.NewSetCurrentSchemaUpdate(-1)}
+}
+
+// addSchema is the library's update with the field that the REST protocol asked for once and calls
+// deprecated now. Servers may still refuse the update without it: Nessie does.
+type addSchema struct {
+	table.Update `json:"-"`
+
+	Name         string          `json:"action"`
+	Schema       *iceberg.Schema `json:"schema"`
+	LastColumnID int             `json:"last-column-id"`
+}
+
+// addSchemaUpdate returns the update that adds a schema to a table with that metadata.
+func addSchemaUpdate(schema *iceberg.Schema, meta table.Metadata) table.Update {
+	u := table.NewAddSchemaUpdate(schema)
+	return &addSchema{u, u.Action(), schema, max(meta.LastColumnID(), schema.HighestFieldID())}
 }
 
 // Fits tells whether data files that were staged under one schema can be part of a table under another: every

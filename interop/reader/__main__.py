@@ -15,6 +15,7 @@ REQUESTS = {
     "pyiceberg.read": ice.read,
     "pyiceberg.count": ice.count,
     "pyiceberg.total": ice.total,
+    "pyiceberg.refs": ice.refs,
     "pyiceberg.history": ice.history,
     "pyiceberg.write": ice.write,
     "pyiceberg.files": files.check,

@@ -39,6 +39,11 @@ def read(catalog, table):
     }
 
 
+def refs(catalog, table):
+    """The snapshot of every branch and tag."""
+    return {name: ref.snapshot_id for name, ref in load(catalog, table).refs().items()}
+
+
 def total(catalog, table):
     """How many rows the newest snapshot has, by reading them."""
     return load(catalog, table).scan().to_arrow().num_rows

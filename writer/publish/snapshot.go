@@ -140,7 +140,7 @@ func produce(ctx context.Context, tbl *table.Table, branch string, change *Chang
 	if change.Schema != nil {
 		c.evolves, c.schemaID, c.lastField = true, tbl.Schema().ID, tbl.Metadata().LastColumnID()
 		c.requirements = append(c.requirements, table.AssertCurrentSchemaID(c.schemaID), table.AssertLastAssignedFieldID(c.lastField))
-		c.updates = append(catalog.SchemaUpdates(change.Schema), c.updates...)
+		c.updates = append(catalog.SchemaUpdates(meta, change.Schema), c.updates...)
 	}
 	return c, nil
 }
