@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 )
 
@@ -371,7 +372,34 @@ func (c *Catalog) AlterTable(ctx context.Context, p *AlterPlan) (*table.Table, e
 	if err != nil {
 		return nil, err
 	}
-	return c.LoadTable(ctx, ident)
+	after, err := c.LoadTable(ctx, ident)
+	if err != nil {
+		return nil, err
+	}
+	if fsys, err := after.FS(ctx); err == nil {
+		if w, ok := fsys.(iceio.WriteFileIO); ok {
+			RemoveOldMetadata(w, p.Table.Metadata(), after.Metadata())
+		}
+	}
+	return after, nil
+}
+
+// RemoveOldMetadata does what write.metadata.delete-after-commit.enabled asks of the writer: table
+// metadata files that the new version's log no longer lists are removed. The commit has landed: a
+// left-over file is no reason to fail.
+func RemoveOldMetadata(fsys iceio.WriteFileIO, before, after table.Metadata) {
+	if !after.Properties().GetBool("write.metadata.delete-after-commit.enabled", false) {
+		return
+	}
+	kept := map[string]bool{}
+	for entry := range after.PreviousFiles() {
+		kept[entry.MetadataFile] = true
+	}
+	for entry := range before.PreviousFiles() {
+		if !kept[entry.MetadataFile] {
+			_ = fsys.Remove(entry.MetadataFile)
+		}
+	}
 }
 
 // pause waits before another try, longer each time: between nothing and 20 ms doubled.

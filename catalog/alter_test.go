@@ -476,3 +476,17 @@ func TestSchemaUpdatesSayTheLastColumn(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// Old metadata files go where the table asks for it, as with every commit.
+func TestAlterRemovesOldMetadata(t *testing.T) {
+	c := testcat.New(t)
+	tbl := makeTable(t, c, "t", catalog.TableSpec{Schema: wideSchema, Props: iceberg.Properties{
+		"write.metadata.delete-after-commit.enabled": "true", "write.metadata.previous-versions-max": "2",
+	}})
+	for i := range 6 {
+		tbl, _ = alterNow(t, c, tbl.Identifier(), catalog.Alteration{SetProps: iceberg.Properties{"n": fmt.Sprint(i)}})
+	}
+	if files := testcat.Files(tbl.Location()); len(files) != 3 {
+		t.Errorf("the table is %d files: %v", len(files), files)
+	}
+}

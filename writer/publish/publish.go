@@ -244,7 +244,8 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 		cancel()
 		if sent == nil {
 			l.outcome.Snapshot = &c.snapshot
-			return true, removeOldMetadata(c, tbl.Metadata(), meta)
+			catalog.RemoveOldMetadata(c.fs, tbl.Metadata(), meta)
+			return true, nil
 		}
 		class := catalog.Classify(sent)
 		answered := errors.Is(class, catalog.ErrConflict) || errors.Is(class, catalog.ErrTransient) || lasting(class)
@@ -346,24 +347,6 @@ func moved(base *int64, ref *table.SnapshotRef) bool {
 func backoff(try int) time.Duration {
 	ceiling := min(3*time.Second, 20*time.Millisecond<<min(try, 10))
 	return time.Duration(rand.Int64N(int64(ceiling)))
-}
-
-// removeOldMetadata does what write.metadata.delete-after-commit.enabled asks of the writer:
-// table metadata files that the new version's log no longer lists are removed.
-func removeOldMetadata(c *commit, before, after table.Metadata) error {
-	if !after.Properties().GetBool("write.metadata.delete-after-commit.enabled", false) {
-		return nil
-	}
-	kept := map[string]bool{}
-	for entry := range after.PreviousFiles() {
-		kept[entry.MetadataFile] = true
-	}
-	for entry := range before.PreviousFiles() {
-		if !kept[entry.MetadataFile] {
-			_ = c.fs.Remove(entry.MetadataFile) // the snapshot landed: a left-over file is no reason to fail
-		}
-	}
-	return nil
 }
 
 func name(ident table.Identifier) string { return strings.Join(ident, ".") }
