@@ -85,7 +85,7 @@ func restOptions(ctx context.Context, props iceberg.Properties, transport *restT
 		return nil, err
 	}
 	sign = sign || strings.EqualFold(props["rest.auth.type"], "sigv4")
-	auth, err := authManager(props, &http.Client{Transport: transport})
+	auth, err := authManager(props, &http.Client{Transport: transport, CheckRedirect: noStrangers})
 	if err != nil {
 		return nil, err
 	}
@@ -288,6 +288,14 @@ func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Header.Del("X-Iceberg-Access-Delegation")
 	}
+	if strangers(r) {
+		r = r.Clone(r.Context())
+		for k := range r.Header {
+			if IsSecret(k) {
+				r.Header.Del(k)
+			}
+		}
+	}
 	rsp, err := t.send(r)
 	if err != nil || t.bearer == nil || rsp.StatusCode != http.StatusUnauthorized && rsp.StatusCode != statusTokenExpired ||
 		r.Context().Value(tokenRequest{}) != nil || r.Body != nil && r.GetBody == nil {
@@ -311,6 +319,20 @@ func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	_ = rsp.Body.Close()
 	again.Header.Set("Authorization", header)
 	return t.send(again)
+}
+
+// strangers tells whether r follows a redirection to another host, which is no business
+// of the secrets that r carries: iceberg-go adds them to every request.
+func strangers(r *http.Request) bool {
+	return r.Response != nil && r.Response.Request != nil && r.Response.Request.URL.Host != r.URL.Host
+}
+
+// noStrangers is how the client for tokens follows redirections: the secret is in the body.
+func noStrangers(r *http.Request, _ []*http.Request) error {
+	if strangers(r) {
+		return fmt.Errorf("the token endpoint leads to another host, %s", r.URL.Host)
+	}
+	return nil
 }
 
 // statusTokenExpired is the REST specification's word for a token that has ended.

@@ -345,3 +345,37 @@ func TestRESTOtherAuthorisation(t *testing.T) {
 		}
 	}
 }
+
+// Whoever a catalog sends its clients on to gets no secret of theirs, and the same catalog
+// under another path does.
+func TestRESTRedirectsKeepSecrets(t *testing.T) {
+	other := newRESTServer(t)
+	s := newRESTServer(t)
+	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"token": "hush", "header.X-Api-Key": "hush", "header.X-Team": "loads"}})
+	for _, to := range []*restServer{other, s} {
+		s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/elsewhere") {
+				answer(w, http.StatusNotFound, "NoSuchTableException")
+				return
+			}
+			http.Redirect(w, r, to.URL+"/elsewhere", http.StatusTemporaryRedirect)
+		})
+		wantClass(t, "load", load(t.Context(), c), catalog.ErrNotFound)
+		seen := to.requests("/elsewhere")
+		if len(seen) != 1 || seen[0].Header.Get("X-Team") != "loads" {
+			t.Fatalf("%d requests there: %v", len(seen), seen)
+		}
+		if got := seen[0].Header.Get("Authorization") + seen[0].Header.Get("X-Api-Key"); (got == "") != (to == other) {
+			t.Errorf("%s got %q", to.URL, got)
+		}
+	}
+	var leaked bool
+	stranger := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked = true }))
+	t.Cleanup(stranger.Close)
+	door := httptest.NewServer(http.RedirectHandler(stranger.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(door.Close)
+	_, err := catalog.Open(t.Context(), catalog.Config{URI: s.URL, Props: iceberg.Properties{"credential": "me:hush", "oauth2-server-uri": door.URL}})
+	if err == nil || leaked || strings.Contains(err.Error(), "hush") {
+		t.Errorf("a token endpoint that leads elsewhere: %v, asked: %v", err, leaked)
+	}
+}
