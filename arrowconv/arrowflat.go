@@ -69,6 +69,10 @@ type arrowBlock struct {
 
 var errFlat = errors.New("its metadata is corrupt")
 
+// errOldCompression: Arrow 0.17 had a compression of its own before the format had one. The library does not
+// know it and would take the compressed bytes for values.
+var errOldCompression = errors.New("it is compressed in the way of Arrow 0.17, which is not read: write it anew with a newer version")
+
 // checkArrowMessage reads the metadata of a message and vouches for all of it.
 func checkArrowMessage(meta []byte) (m arrowMessage, err error) {
 	defer recoverFlat(&err)
@@ -77,7 +81,13 @@ func checkArrowMessage(meta []byte) (m arrowMessage, err error) {
 	if m.bodyLength < 0 || m.bodyLength > maxArrowMessage {
 		return m, fmt.Errorf("a message of %d bytes; the most are %d", m.bodyLength, int64(maxArrowMessage))
 	}
-	root.vector(4, 4)
+	entries, n := root.vector(4, 4)
+	for i := range n {
+		key, length := root.indirect(entries+4*i).vector(0, 1)
+		if string(meta[key:key+length]) == "ARROW:experimental_compression" {
+			return m, errOldCompression
+		}
+	}
 	header := root.table(2)
 	switch m.kind {
 	case arrowSchema:

@@ -379,6 +379,19 @@ func TestArrowCut(t *testing.T) {
 	}
 }
 
+// TestArrowOldCompression: Arrow 0.17 said in a message's own metadata that it is compressed, where the library does
+// not look, and gives the compressed bytes for values.
+func TestArrowOldCompression(t *testing.T) {
+	plain := recordOf(t, arrow.NewSchema([]arrow.Field{field("v", arrow.PrimitiveTypes.Int64)}, nil), `[{"v":1}]`)
+	old := arrow.NewMetadata([]string{"ARROW:experimental_compression"}, []string{"lz4"})
+	records := []arrow.RecordBatch{array.NewRecordBatchWithMetadata(plain.Schema(), plain.Columns(), 1, old)}
+	for _, b := range [][]byte{streamOf(t, records), arrowFileOf(t, records)} {
+		if got := valuesOf(t, asStream(b), "long", Options{}); !strings.Contains(got, "compressed in the way of Arrow 0.17, which is not read") {
+			t.Error(got)
+		}
+	}
+}
+
 // TestArrowReadFails: a wire that fails is not the stream's fault.
 func TestArrowReadFails(t *testing.T) {
 	fault := errors.New("the wire broke")

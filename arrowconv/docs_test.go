@@ -28,15 +28,15 @@ var formatDocs = map[Format]struct {
 	},
 	Parquet: {
 		"", "",
-		[]string{"arrowconv.TestParquetConversions", "arrowconv.TestParquetNested", "arrowconv.TestParquetRefusals", "Scripts/parquet"},
+		[]string{"arrowconv.TestParquetConversions", "arrowconv.TestParquetNested", "arrowconv.TestParquetOldNesting", "arrowconv.TestParquetRefusals", "arrowconv.TestParquetEncrypted", "interop.TestAcidBinary", "interop.TestAcidPyArrow", "Scripts/parquet"},
 	},
 	Arrow: {
 		"", "",
-		[]string{"arrowconv.TestArrowTypes", "arrowconv.TestArrowBatches", "arrowconv.TestArrowCut", "arrowconv.FuzzArrow", "arrowconv.TestArrowMangled", "Scripts/arrow"},
+		[]string{"arrowconv.TestArrowTypes", "arrowconv.TestArrowBatches", "arrowconv.TestArrowCut", "arrowconv.FuzzArrow", "arrowconv.TestArrowMangled", "interop.TestAcidBinary", "interop.TestAcidPyArrow", "interop.TestPipeDuckDB", "Scripts/arrow"},
 	},
 	Avro: {
 		"", "",
-		[]string{"arrowconv.TestAvroTypes", "arrowconv.TestAvroBatches", "arrowconv.TestAvroCut", "arrowconv.FuzzAvro", "arrowconv.TestAvroMangled", "Scripts/avro"},
+		[]string{"arrowconv.TestAvroTypes", "arrowconv.TestAvroBatches", "arrowconv.TestAvroCut", "arrowconv.FuzzAvro", "arrowconv.TestAvroMangled", "interop.TestAcidBinary", "Scripts/avro"},
 	},
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/apache/arrow-go/v18/parquet/schema"
 	"github.com/apache/iceberg-go"
 )
 
@@ -48,7 +49,7 @@ func inferParquet(_ context.Context, in Input, o InferOptions) (*iceberg.Schema,
 		return nil, err
 	}
 	defer f.close()
-	return f.schemaOf(f.fields(), o)
+	return f.schemaOf(f.inferred(), o)
 }
 
 // parquetFile is an open file.
@@ -107,6 +108,9 @@ func openParquet(in Input, o Options) (f *parquetFile, err error) {
 		reader, err := file.NewParquetReader(io.NewSectionReader(f.from, 0, size), file.WithReadProps(props))
 		if err != nil {
 			return err
+		}
+		if reader.MetaData().IsSetEncryptionAlgorithm() {
+			return f.encrypted()
 		}
 		// What Arrow's own schema in the footer adds to Parquet's, dictionaries and large strings, is
 		// another layout of the same values, and a corrupt one would have its reader ask for any memory.
@@ -182,6 +186,39 @@ func (f *parquetFile) fields() []arrow.Field {
 		fields = append(fields, *field.Field)
 	}
 	return fields
+}
+
+// inferred are the columns as inference takes them: JSON and enums are texts, which the library gives as bytes.
+func (f *parquetFile) inferred() []arrow.Field {
+	var fields []arrow.Field
+	for i := range f.reader.Manifest.Fields {
+		fields = append(fields, f.asText(&f.reader.Manifest.Fields[i]))
+	}
+	return fields
+}
+
+func (f *parquetFile) asText(s *pqarrow.SchemaField) arrow.Field {
+	out := *s.Field
+	switch t := out.Type.(type) {
+	case *arrow.BinaryType:
+		switch f.reader.ParquetReader().MetaData().Schema.Column(s.ColIndex).LogicalType().(type) {
+		case schema.JSONLogicalType, *schema.JSONLogicalType, schema.EnumLogicalType, *schema.EnumLogicalType:
+			out.Type = arrow.BinaryTypes.String
+		}
+	case *arrow.StructType:
+		var fields []arrow.Field
+		for i := range s.Children {
+			fields = append(fields, f.asText(&s.Children[i]))
+		}
+		if len(fields) == t.NumFields() {
+			out.Type = arrow.StructOf(fields...)
+		}
+	case *arrow.ListType:
+		if len(s.Children) == 1 {
+			out.Type = arrow.ListOfField(f.asText(&s.Children[0]))
+		}
+	}
+	return out
 }
 
 // start opens the columns.

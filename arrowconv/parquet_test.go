@@ -17,7 +17,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/apache/arrow-go/v18/parquet/schema"
 )
 
 // parquetOf writes rows given as JSON, in Arrow's spelling of values, to a Parquet file.
@@ -364,6 +366,66 @@ func TestParquetBroken(t *testing.T) {
 	copy(encrypted[len(encrypted)-4:], "PARE")
 	if err := read(encrypted); err == nil || !strings.Contains(err.Error(), "encrypted") {
 		t.Errorf("encrypted: %v", err)
+	}
+}
+
+// TestParquetEncrypted: files of which the footer is encrypted, and those of which only columns are.
+func TestParquetEncrypted(t *testing.T) {
+	const key = "0123456789abcdef"
+	for name, o := range map[string][]parquet.EncryptOption{"footer": nil, "columns": {parquet.WithPlaintextFooter()}} {
+		columns := parquet.ColumnPathToEncryptionPropsMap{"v": parquet.NewColumnEncryptionProperties("v", parquet.WithKey(key))}
+		o = append(o, parquet.WithEncryptedColumns(columns))
+		file := parquetOf(t, arrow.NewSchema([]arrow.Field{field("v", arrow.PrimitiveTypes.Int64), field("w", arrow.PrimitiveTypes.Int64)}, nil),
+			`[{"v":1,"w":2}]`, parquet.WithEncryptionProperties(parquet.NewFileEncryptionProperties(key, o...)))
+		if got := storyOfParquet(t, file, "v long\nw long", Options{}, true); !strings.Contains(got, "in.parquet: the Parquet file is encrypted") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// TestParquetTexts: JSON and enums are texts, nested too, which the library gives as bytes.
+func TestParquetTexts(t *testing.T) {
+	leaf := func(name string, logical schema.LogicalType) schema.Node {
+		return schema.Must(schema.NewPrimitiveNodeLogical(name, parquet.Repetitions.Required, logical, parquet.Types.ByteArray, 0, -1))
+	}
+	root := schema.MustGroup(schema.NewGroupNode("schema", parquet.Repetitions.Required, schema.FieldList{
+		leaf("j", schema.JSONLogicalType{}), leaf("e", schema.EnumLogicalType{}), leaf("b", schema.NoLogicalType{}),
+		schema.MustGroup(schema.NewGroupNode("s", parquet.Repetitions.Required, schema.FieldList{leaf("j", schema.JSONLogicalType{})}, -1)),
+	}, -1))
+	var out bytes.Buffer
+	w := file.NewParquetWriter(&out, root)
+	group, err := w.AppendRowGroupChecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		column, err := group.NextColumn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := column.(*file.ByteArrayColumnChunkWriter).WriteBatch([]parquet.ByteArray{[]byte("[1]")}, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := column.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(group.Close(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Infer(t.Context(), asFile(out.Bytes()), InferOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for _, f := range got.Fields() {
+		types = append(types, f.Name+" "+FormatType(f.Type))
+	}
+	if s := strings.Join(types, ", "); s != "j string, e string, b binary, s struct<j: string>" {
+		t.Error(s)
+	}
+	if got := storyOfParquet(t, out.Bytes(), "j string\ne string\nb binary\ns struct<j: string>", Options{}, true); got != "1: [1] | [1] | WzFd | {\"j\":\"[1]\"}\n" {
+		t.Error(got)
 	}
 }
 

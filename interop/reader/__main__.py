@@ -9,9 +9,13 @@ import json
 import sys
 import traceback
 
-from reader import duck, files, ice
+from reader import acid, duck, files, ice
 
 REQUESTS = {
+    "acid.encrypt": acid.encrypt,
+    "acid.pipe": acid.pipe,
+    "acid.same": acid.same,
+    "acid.write": acid.write,
     "pyiceberg.read": ice.read,
     "pyiceberg.count": ice.count,
     "pyiceberg.total": ice.total,
