@@ -22,6 +22,10 @@ var formatDocs = map[Format]struct {
 		"more tabs than commas in the first line", "as CSV",
 		[]string{"arrowconv.TestCSVStories", "Scripts/csv"},
 	},
+	JSON: {
+		"an array of objects, or an object that does not end on its line", "`--json-rows`",
+		[]string{"arrowconv.TestJSON", "arrowconv.TestJSONDocumentsAreNDJSON", "arrowconv.FuzzJSONDocument", "Scripts/json"},
+	},
 	NDJSON: {
 		"an object that ends on its line", "",
 		[]string{"arrowconv.TestNDJSON", "arrowconv.FuzzNDJSON", "Scripts/ndjson"},

@@ -19,6 +19,7 @@ type Format string
 const (
 	CSV     Format = "csv"
 	TSV     Format = "tsv"
+	JSON    Format = "json"
 	NDJSON  Format = "ndjson"
 	Parquet Format = "parquet"
 	Arrow   Format = "arrow"
@@ -30,6 +31,9 @@ type format struct {
 	name       Format
 	aliases    []string // other names of it
 	extensions []string // of file names, without the dot
+	// shared says by the first bytes which of two formats a file with one of the extensions is in. nil
+	// where they are this format's alone.
+	shared func(head []byte) Format
 	// marks tells the format by the first eight bytes of an input, whatever its name: those of formats
 	// that no text begins with. nil for texts.
 	marks func(head []byte) bool
@@ -44,8 +48,9 @@ type format struct {
 var formats = []format{
 	{name: CSV, extensions: []string{"csv"}, read: readCSV, infer: inferCSV},
 	{name: TSV, extensions: []string{"tsv", "tab"}, read: readCSV, infer: inferCSV},
+	{name: JSON, extensions: []string{"json", "geojson"}, shared: jsonOrLines, read: readJSON, infer: inferJSON},
 	{
-		name: NDJSON, aliases: []string{"jsonl", "json"}, extensions: []string{"ndjson", "jsonl", "json", "ldjson"},
+		name: NDJSON, aliases: []string{"jsonl"}, extensions: []string{"ndjson", "jsonl", "ldjson"},
 		read: readNDJSON, infer: inferNDJSON,
 	},
 	{
@@ -139,9 +144,13 @@ func DetectFormat(name string, head []byte) (Format, error) {
 	}
 	extension := strings.TrimPrefix(path.Ext(base), ".")
 	for _, f := range formats {
-		if slices.Contains(f.extensions, extension) {
-			return f.name, nil
+		if !slices.Contains(f.extensions, extension) {
+			continue
 		}
+		if f.shared != nil {
+			return f.shared(head), nil
+		}
+		return f.name, nil
 	}
 	if f := guessText(head); f != "" {
 		return f, nil
@@ -151,11 +160,13 @@ func DetectFormat(name string, head []byte) (Format, error) {
 
 // guessText says what a text looks like; "" if like nothing.
 func guessText(head []byte) Format {
-	text := bytes.TrimLeft(bytes.TrimPrefix(head, utf8BOM), " \t\r\n")
-	if len(text) > 1 && text[0] == '{' {
-		// A JSON object begins with a key or ends at once; a CSV header may begin with a brace too.
-		if rest := bytes.TrimLeft(text[1:], " \t\r\n"); len(rest) > 0 && (rest[0] == '"' || rest[0] == '}') {
-			return NDJSON
+	text := trimJSONSpace(head)
+	if len(text) > 1 {
+		// A JSON object begins with a key or ends at once, an array has an object or ends at once; a CSV
+		// header may begin with a brace or a bracket too.
+		rest := bytes.TrimLeft(text[1:], " \t\r\n")
+		if len(rest) > 0 && (text[0] == '{' && (rest[0] == '"' || rest[0] == '}') || text[0] == '[' && (rest[0] == '{' || rest[0] == ']')) {
+			return jsonOrLines(text)
 		}
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
@@ -169,6 +180,11 @@ func guessText(head []byte) Format {
 		}
 	}
 	return ""
+}
+
+// trimJSONSpace is head without its mark and the white space before the text.
+func trimJSONSpace(head []byte) []byte {
+	return bytes.TrimLeft(bytes.TrimPrefix(head, utf8BOM), " \t\r\n")
 }
 
 var utf8BOM = []byte("\xef\xbb\xbf")

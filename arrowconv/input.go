@@ -39,6 +39,9 @@ type Options struct {
 	// Format of the input. The default, "", takes what DetectFormat says.
 	Format Format
 	CSV    CSVOptions
+	// JSONRows is the path of keys, with dots between them, to the array of a JSON document that has the
+	// rows. The default, "", is the document itself.
+	JSONRows string
 	// TimeZone is the zone of texts without one that go to timestamptz columns. The default, nil, is UTC.
 	TimeZone *time.Location
 	// Names match the input's columns with the table's. Texts without a header have none to match.

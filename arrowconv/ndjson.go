@@ -20,15 +20,31 @@ const maxOffset = 1 << 30
 // A chunk of whole lines makes one batch. A row is parsed once, driven by the schema: each value goes
 // from its text straight into the column that it belongs to.
 func readNDJSON(ctx context.Context, in Input, to *target, o Options) iter.Seq2[Batch, error] {
-	lines := newLineReader(in, o)
-	worker := func() func([]byte) piece {
+	return readRows(ctx, in, newLineReader(in, o), to, o)
+}
+
+// jsonChunk is a run of whole rows, each on a line.
+type jsonChunk struct {
+	text  []byte
+	lines []int64 // where the rows begin in the input, from 1; nil where every row is a line of it
+	bytes int64   // of the input
+}
+
+// jsonChunks cuts an input into chunks.
+type jsonChunks interface {
+	next() (jsonChunk, error) // io.EOF after the last
+	recycle(jsonChunk)        // takes back one that is done with
+}
+
+func readRows(ctx context.Context, in Input, chunks jsonChunks, to *target, o Options) iter.Seq2[Batch, error] {
+	worker := func() func(jsonChunk) piece {
 		p := newNDJSONParser(in.Name, to, o)
-		return func(chunk []byte) piece {
-			defer lines.recycle(chunk)
+		return func(chunk jsonChunk) piece {
+			defer chunks.recycle(chunk)
 			return p.chunk(chunk)
 		}
 	}
-	return emit(in, o, inOrder(ctx, o.Workers, lines.next, worker, piece.drop), atRow)
+	return emit(in, o, inOrder(ctx, o.Workers, chunks.next, worker, piece.drop), atRow)
 }
 
 // rowStop ends a read at a row for a reason that is not that row's alone.
@@ -64,11 +80,15 @@ func newLineReader(in Input, o Options) *lineReader {
 	return &lineReader{name: in.Name, from: from, size: min(o.ChunkBytes, maxOffset), longest: min(o.MaxRowBytes, maxOffset)}
 }
 
-// recycle takes back a chunk that is done with.
-func (l *lineReader) recycle(chunk []byte) { l.free.Put(&chunk) }
+func (l *lineReader) recycle(ch jsonChunk) { l.free.Put(&ch.text) }
 
-// next returns the next chunk, or io.EOF. A last line without a newline gets one.
-func (l *lineReader) next() ([]byte, error) {
+func (l *lineReader) next() (jsonChunk, error) {
+	text, err := l.cut()
+	return jsonChunk{text: text, bytes: int64(len(text))}, err
+}
+
+// cut returns the next chunk, or io.EOF. A last line without a newline gets one.
+func (l *lineReader) cut() ([]byte, error) {
 	if l.end != nil {
 		return nil, l.end
 	}
@@ -140,10 +160,11 @@ func newNDJSONParser(name string, to *target, o Options) *ndjsonParser {
 }
 
 // chunk parses whole lines. Blank ones are no rows.
-func (p *ndjsonParser) chunk(b []byte) piece {
+func (p *ndjsonParser) chunk(ch jsonChunk) piece {
+	b := ch.text
 	var rows int64
 	var rejects []Reject
-	p.b, p.i = b, 0
+	p.begin(ch)
 	p.root.reset()
 	// One pass over the chunk is cheaper than one over each text. Only where it fails are rows looked at.
 	valid := utf8.Valid(b)
@@ -152,7 +173,7 @@ func (p *ndjsonParser) chunk(b []byte) piece {
 			p.i++
 			continue
 		}
-		p.line = p.i
+		p.beginRow(rows)
 		before := p.root.n
 		ok := (valid || p.checkUTF8()) && p.row()
 		if !ok {
@@ -168,7 +189,7 @@ func (p *ndjsonParser) chunk(b []byte) piece {
 		}
 		if !ok {
 			p.root.truncate(before)
-			p.bad.Row, p.bad.Raw = rows, bytes.Clone(line)
+			p.bad.Row, p.bad.Line, p.bad.Raw = rows, p.first, p.raw(line)
 			rejects = append(rejects, p.bad)
 			if p.opts.OnReject == nil {
 				return piece{rows: rows + 1, rejects: rejects}
@@ -179,7 +200,7 @@ func (p *ndjsonParser) chunk(b []byte) piece {
 	if rows == 0 {
 		return piece{}
 	}
-	return piece{rec: p.root.batch(p.to.arrow, p.opts.Alloc), rows: rows, rejects: rejects, bytes: int64(len(b))}
+	return piece{rec: p.root.batch(p.to.arrow, p.opts.Alloc), rows: rows, rejects: rejects, bytes: ch.bytes}
 }
 
 const (
@@ -199,7 +220,7 @@ func (p *ndjsonParser) checkUTF8() bool {
 // row parses the object at p.i and what is left of its line.
 func (p *ndjsonParser) row() bool {
 	if c := p.b[p.i]; c != '{' {
-		p.bad = Reject{Reason: notAnObject(c)}
+		p.bad = Reject{Reason: p.notAnObject(c)}
 		return false
 	}
 	if !p.object(p.root) {
@@ -211,11 +232,14 @@ func (p *ndjsonParser) row() bool {
 	return true
 }
 
+// arrayRow is what NDJSON says to a row that is an array.
+const arrayRow = "the row is a JSON array: NDJSON has one object on each line, and nothing around them"
+
 // notAnObject says what is wrong with a row that begins with c.
-func notAnObject(c byte) string {
+func (p *jsonScanner) notAnObject(c byte) string {
 	switch kind := jsonKind(c); {
-	case c == '[':
-		return "the row is a JSON array: NDJSON has one object on each line, and nothing around them"
+	case c == '[' && p.lines == nil:
+		return arrayRow
 	case kind == "":
 		return "the row is not a JSON object"
 	default:

@@ -37,18 +37,21 @@ const (
 
 var shapeNames = [shapeKinds]string{"a string", "a number", "a boolean", "an object", "an array"}
 
-// inferNDJSON looks at all rows, or the first o.Rows.
 func inferNDJSON(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, error) {
+	return inferRows(ctx, in, newLineReader(in, o.Options), o)
+}
+
+// inferRows looks at all rows, or the first o.Rows.
+func inferRows(ctx context.Context, in Input, chunks jsonChunks, o InferOptions) (*iceberg.Schema, error) {
 	workers := o.Workers
 	if o.Rows > 0 { // a piece must know how many rows came before it
 		workers = 1
 	}
-	lines := newLineReader(in, o.Options)
 	left := int64(o.Rows)
-	worker := func() func([]byte) shapePiece {
+	worker := func() func(jsonChunk) shapePiece {
 		s := &shaper{name: in.Name, skipBad: o.OnReject != nil, longest: o.MaxRowBytes}
-		return func(chunk []byte) shapePiece {
-			defer lines.recycle(chunk)
+		return func(chunk jsonChunk) shapePiece {
+			defer chunks.recycle(chunk)
 			if o.Rows == 0 {
 				return s.chunk(chunk, math.MaxInt64)
 			}
@@ -61,7 +64,7 @@ func inferNDJSON(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema
 	defer cancel()
 	root := &jsonShape{}
 	rows := int64(0)
-	for p, err := range inOrder(ctx, workers, lines.next, worker, func(shapePiece) {}) {
+	for p, err := range inOrder(ctx, workers, chunks.next, worker, func(shapePiece) {}) {
 		if err != nil {
 			return nil, atRow(err, rows)
 		}
@@ -112,15 +115,17 @@ type shaper struct {
 	row     int64 // from 1, in the chunk
 }
 
-func (p *shaper) chunk(b []byte, limit int64) shapePiece {
+func (p *shaper) chunk(ch jsonChunk, limit int64) shapePiece {
+	b := ch.text
 	out := shapePiece{shape: &jsonShape{}}
-	p.b, p.i = b, 0
+	p.begin(ch)
 	for p.i < len(b) && out.rows < limit {
 		if p.skipSpace() == '\n' {
 			p.i++
 			continue
 		}
-		p.line, p.row = p.i, out.rows+1
+		p.beginRow(out.rows)
+		p.row = out.rows + 1
 		end := p.i + bytes.IndexByte(b[p.i:], '\n')
 		if end-p.i > p.longest {
 			return shapePiece{err: tooLong(p.name, p.longest), rows: out.rows}
@@ -131,7 +136,7 @@ func (p *shaper) chunk(b []byte, limit int64) shapePiece {
 			p.i = p.line
 			p.object(out.shape)
 		} else if !p.skipBad {
-			p.bad.Row, p.bad.Raw = out.rows, bytes.Clone(bytes.TrimSuffix(b[p.line:end], []byte("\r")))
+			p.bad.Row, p.bad.Line, p.bad.Raw = out.rows, p.first, p.raw(b[p.line:end])
 			return shapePiece{bad: &p.bad}
 		}
 		out.rows++
@@ -146,7 +151,7 @@ func (p *shaper) check(line []byte) bool {
 		p.bad = Reject{Reason: badUTF8}
 		return false
 	case line[0] != '{':
-		p.bad = Reject{Reason: notAnObject(line[0])}
+		p.bad = Reject{Reason: p.notAnObject(line[0])}
 		return false
 	case !p.skip(maxDepth):
 		return false

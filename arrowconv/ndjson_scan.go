@@ -1,6 +1,7 @@
 package arrowconv
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -14,18 +15,53 @@ type jsonScanner struct {
 	i    int // the next byte
 	line int // where the row begins
 
+	lines []int64 // of the input, where the rows of the buffer begin; nil where each is a line
+	first int64   // of these, the row's; 0 where there are none
+
 	text []byte  // a string with escapes, resolved
 	bad  Reject  // why the row is not one
 	stop rowStop // why the input as a whole is refused
 }
 
+// begin turns to another chunk.
+func (p *jsonScanner) begin(ch jsonChunk) { p.b, p.i, p.lines, p.first = ch.text, 0, ch.lines, 0 }
+
+// beginRow says that the row with this number in the chunk begins at p.i.
+func (p *jsonScanner) beginRow(row int64) {
+	if p.line = p.i; p.lines != nil {
+		p.first = p.lines[row]
+	}
+}
+
+// raw is the row as the input spells it, or nearly: CR before a line end is gone.
+func (p *jsonScanner) raw(row []byte) []byte {
+	if p.lines == nil {
+		return bytes.Clone(bytes.TrimSuffix(row, []byte("\r")))
+	}
+	return bytes.ReplaceAll(row, []byte("\r"), []byte("\n"))
+}
+
+// where is p.i for people. Of a row that has lines its carriage returns are what is left of line ends.
+func (p *jsonScanner) where() string {
+	text := fmt.Sprintf("byte %d", p.i-p.line+1)
+	if p.lines != nil {
+		if more := bytes.Count(p.b[p.line:p.i], []byte("\r")); more > 0 {
+			text += fmt.Sprintf(", on line %d", p.first+int64(more))
+		}
+	}
+	return text
+}
+
+// endsWithin is what a row is told that is cut off.
+const endsWithin = "it is not valid JSON: the row ends in the middle of a value"
+
 // syntax makes the row a reject for a token that does not belong at p.i.
 func (p *jsonScanner) syntax(what string) bool {
 	if p.b[p.i] == '\n' {
-		p.bad = Reject{Reason: "it is not valid JSON: the row ends in the middle of a value"}
+		p.bad = Reject{Reason: endsWithin}
 		return false
 	}
-	p.bad = Reject{Reason: fmt.Sprintf("it is not valid JSON at byte %d: %s", p.i-p.line+1, what)}
+	p.bad = Reject{Reason: fmt.Sprintf("it is not valid JSON at %s: %s", p.where(), what)}
 	return false
 }
 
@@ -145,7 +181,7 @@ func (p *jsonScanner) unescape(s []byte) ([]byte, bool) {
 }
 
 func (p *jsonScanner) escape(what string) bool {
-	p.bad = Reject{Reason: fmt.Sprintf("it is not valid JSON: the string before byte %d: %s", p.i-p.line+1, what)}
+	p.bad = Reject{Reason: fmt.Sprintf("it is not valid JSON: the string before %s: %s", p.where(), what)}
 	return false
 }
 

@@ -23,6 +23,8 @@ type Reject struct {
 	// Source is the input's name, Row the row's 1-based number in it, a CSV header not counted.
 	Source string
 	Row    int64
+	// Line is the 1-based line that the row begins at, where rows of the format are not lines; else 0.
+	Line int64
 	// Column is the path of the column at fault, "" where the row as a whole is (a ragged row).
 	Column string
 	// Value is the text that could not be read, Want the Iceberg type it should have been.
@@ -41,7 +43,11 @@ const maxShown = 80
 
 func (e *RowError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: row %d: ", e.Source, e.Row)
+	fmt.Fprintf(&b, "%s: row %d", e.Source, e.Row)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, " (line %d)", e.Line)
+	}
+	b.WriteString(": ")
 	if e.Column != "" {
 		fmt.Fprintf(&b, "column %s: ", strconv.Quote(e.Column))
 	}
@@ -73,6 +79,8 @@ func (e *RowError) Hint() string {
 		return `are quotes escaped with a backslash? Then say --csv-escape '\'; otherwise ` + reject
 	}
 	switch {
+	case e.Line == 0 && e.Row == 1 && (e.Reason == endsWithin || e.Reason == arrayRow):
+		return "is the file one JSON document? Then say --format json; otherwise " + reject
 	case e.Missing():
 		return "correct the row, or " + relaxHint + ", or " + reject
 	case e.widens():

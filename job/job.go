@@ -102,6 +102,9 @@ type Job struct {
 	CSVNoHeader bool
 	// DecimalComma reads 12,50 as twelve and a half.
 	DecimalComma bool
+	// JSONRows is the path of keys, with dots between, to the array of a JSON document that has the rows.
+	// Default, "": the document itself.
+	JSONRows string
 	// MaxRowBytes is the longest row of a text, a bound on memory: a longer one ends the run. Default, 0: 64 MiB.
 	MaxRowBytes int64
 	// TimeZone is the IANA name of the zone that timestamps without one are taken in. Default: UTC.
@@ -253,6 +256,7 @@ func (j Job) check() (s settings, err error) {
 	if j.MaxRowBytes < 0 || j.MaxRowBytes > 0 && j.MaxRowBytes < minRow {
 		return s, usage("give it 1KiB or more", "--max-row-bytes: %d bytes is too little", j.MaxRowBytes)
 	}
+	s.convert.JSONRows = j.JSONRows
 	s.convert.MaxRowBytes = int(min(j.MaxRowBytes, maxRow))
 	s.zone = time.UTC
 	if j.TimeZone != "" {

@@ -33,6 +33,7 @@ type rejects struct {
 type rejectLine struct {
 	Source string `json:"source"`
 	Row    int64  `json:"row"`
+	Line   int64  `json:"line,omitempty"` // of a JSON document, where the row begins
 	Column string `json:"column,omitempty"`
 	Error  string `json:"error"`
 	Raw    string `json:"raw"`
@@ -64,7 +65,7 @@ func (r *rejects) add(bad arrowconv.Reject) error {
 	defer r.mu.Unlock()
 	r.n++
 	line := rejectLine{
-		Source: bad.Source, Row: bad.Row, Column: bad.Column,
+		Source: bad.Source, Row: bad.Row, Line: bad.Line, Column: bad.Column,
 		Error: reason(bad), Raw: string(bad.Raw),
 	}
 	if !utf8.Valid(bad.Raw) {
@@ -92,7 +93,7 @@ func (r *rejects) add(bad arrowconv.Reject) error {
 
 // reason is what a RowError says, without where: the line has fields for that.
 func reason(bad arrowconv.Reject) string {
-	bad.Source, bad.Row, bad.Column = "", 0, ""
+	bad.Source, bad.Row, bad.Line, bad.Column = "", 0, 0, ""
 	return strings.TrimPrefix((&arrowconv.RowError{Reject: bad}).Error(), ": row 0: ")
 }
 
