@@ -26,15 +26,16 @@ def load(catalog, table):
     return _catalog(tuple(sorted(catalog.items()))).load_table(table)
 
 
-def read(catalog, table):
-    """All rows, and the columns with their types as Iceberg spells them."""
+def read(catalog, table, snapshot=None):
+    """All rows, of the newest snapshot or of another, and the columns with their types as Iceberg spells
+    them: those that the table had then."""
     t = load(catalog, table)
-    uuids = {f.name for f in t.schema().fields if isinstance(f.field_type, UUIDType)}
+    scan = t.scan(snapshot_id=snapshot)
+    fields = scan.projection().fields
+    uuids = {f.name for f in fields if isinstance(f.field_type, UUIDType)}
     return {
-        "columns": [
-            {"name": f.name, "type": str(f.field_type), "required": f.required} for f in t.schema().fields
-        ],
-        "rows": canon.rows(t.scan().to_arrow(), uuids),
+        "columns": [{"name": f.name, "type": str(f.field_type), "required": f.required} for f in fields],
+        "rows": canon.rows(scan.to_arrow(), uuids),
         "format_version": t.format_version,
     }
 
