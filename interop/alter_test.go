@@ -191,3 +191,42 @@ func TestAlterRefs(t *testing.T) {
 		})
 	}
 }
+
+// A table is made, made like another, listed and dropped in every catalog.
+func TestCreateListDrop(t *testing.T) {
+	for _, backend := range backends {
+		t.Run(backend.name, func(t *testing.T) {
+			l := backend.open(t)
+			table := l.table(t)
+			run := func(args ...string) string {
+				t.Helper()
+				p := l.start(t, append([]string{"table"}, args...)...)
+				if code := p.end(t); code != 0 {
+					t.Fatalf("icewright table %v: exit code %d\n%s", args, code, &p.stderr)
+				}
+				return p.stdout.String()
+			}
+			schema := l.put(t, "schema.yaml", events("", 0, 0).schema())
+			for _, want := range []string{"created", "unchanged"} {
+				if out := run("create", table, "--schema", schema, "--partition-by", "event_date", "--if-not-exists"); !strings.HasPrefix(out, want) {
+					t.Errorf("create: %s, want %s", out, want)
+				}
+			}
+			run("create", table+"_like", "--like", table)
+			for _, ns := range []string{"interop", ""} {
+				args := []string{"list"}
+				if ns != "" {
+					args = append(args, ns)
+				}
+				lines := strings.Split(run(args...), "\n")
+				if !slices.Contains(lines, table) || !slices.Contains(lines, table+"_like") {
+					t.Errorf("list %s lacks the tables: %q", ns, lines)
+				}
+			}
+			run("drop", table+"_like", "--yes") // Nessie lets nobody purge
+			if lines := strings.Split(run("list", "interop"), "\n"); slices.Contains(lines, table+"_like") || !slices.Contains(lines, table) {
+				t.Errorf("after the drop: %q", lines)
+			}
+		})
+	}
+}
