@@ -67,64 +67,68 @@ func storyOfParquet(t testing.TB, file []byte, columns string, o Options, reject
 	return out.String()
 }
 
+// parquetConversion is a column of a file, a column of a table, the values that the file has, as JSON, and what
+// becomes of each.
+type parquetConversion struct {
+	from   arrow.DataType
+	to     string
+	values string
+	want   string
+	zone   string // --time-zone; "" is UTC
+}
+
+func decimalOf(p, s int32) arrow.DataType { return &arrow.Decimal128Type{Precision: p, Scale: s} }
+
+func timestampOf(u arrow.TimeUnit, zone string) arrow.DataType {
+	return &arrow.TimestampType{Unit: u, TimeZone: zone}
+}
+
+// parquetConversions are what docs/types.md shows, too.
+var parquetConversions = []parquetConversion{
+	{arrow.FixedWidthTypes.Boolean, "boolean", `true,null`, "true | (null)", ""},
+	{arrow.PrimitiveTypes.Int8, "int", `-128,127`, "-128 | 127", ""},
+	{arrow.PrimitiveTypes.Int16, "long", `-32768`, "-32768", ""},
+	{arrow.PrimitiveTypes.Int32, "long", `-2147483648,null,7`, "-2147483648 | (null) | 7", ""},
+	{arrow.PrimitiveTypes.Int64, "int", `2147483647,2147483648,null,-2147483649`, `2147483647 | reject "2147483648": out of range | (null) | reject "-2147483649": out of range`, ""},
+	{arrow.PrimitiveTypes.Uint32, "long", `4294967295`, "4294967295", ""},
+	{arrow.PrimitiveTypes.Uint64, "long", `9223372036854775807,9223372036854775808`, `9223372036854775807 | reject "9223372036854775808": out of range`, ""},
+	{arrow.PrimitiveTypes.Uint64, "decimal(20,0)", `18446744073709551615`, "18446744073709551615", ""},
+	{arrow.PrimitiveTypes.Float64, "long", `3,3.5,null`, `3 | reject "3.5": it has more fraction digits than the type | (null)`, ""},
+	{arrow.PrimitiveTypes.Float32, "double", `0.5,null`, "0.5 | (null)", ""},
+	{arrow.PrimitiveTypes.Float64, "float", `0.5,0.1`, `0.5 | reject "0.1": the type has no value that is exactly it`, ""},
+	{arrow.PrimitiveTypes.Int64, "double", `9007199254740992,9007199254740993`, `9.007199254740992e+15 | reject "9007199254740993": the type has no value that is exactly it`, ""},
+	{decimalOf(9, 2), "decimal(12,4)", `"1.23","-9999999.99"`, "1.23 | -9999999.99", ""},
+	{decimalOf(9, 4), "decimal(9,2)", `"1.2300","1.2345"`, `1.23 | reject "1.2345": it has more fraction digits than the type`, ""},
+	{decimalOf(38, 2), "decimal(38,6)", `"1.5","111111111111111111111111111111111111.11"`, `1.5 | reject "111111111111111111111111111111111111.11": out of range`, ""},
+	{decimalOf(9, 2), "decimal(4,2)", `"99.99","100.00"`, `99.99 | reject "100": out of range`, ""},
+	{decimalOf(9, 2), "long", `"7.00","7.50"`, `7 | reject "7.5": it has more fraction digits than the type`, ""},
+	{arrow.PrimitiveTypes.Int32, "decimal(5,2)", `999,1000`, `999 | reject "1000": out of range`, ""},
+	{arrow.FixedWidthTypes.Date32, "date", `"2024-02-29"`, "2024-02-29", ""},
+	{arrow.FixedWidthTypes.Date32, "timestamp", `"2024-02-29","1969-12-31"`, "2024-02-29T00:00:00 | 1969-12-31T00:00:00", ""},
+	{timestampOf(arrow.Microsecond, ""), "date", `"2024-02-29 00:00:00","2024-02-29 00:00:01"`, `2024-02-29 | reject "2024-02-29T00:00:01": it is not a midnight`, ""},
+	{arrow.FixedWidthTypes.Time32ms, "time", `"10:00:00.123"`, "10:00:00.123000", ""},
+	{arrow.FixedWidthTypes.Time64ns, "time", `"10:00:00.123456","10:00:00.123456789"`, `10:00:00.123456 | reject "10:00:00.123456789": it is finer than a microsecond`, ""},
+	{timestampOf(arrow.Millisecond, ""), "timestamp", `"1969-12-31 23:59:59.999"`, "1969-12-31T23:59:59.999", ""},
+	{timestampOf(arrow.Nanosecond, ""), "timestamp", `"2024-01-01 00:00:00.000001","2024-01-01 00:00:00.000000001"`, `2024-01-01T00:00:00.000001 | reject "2024-01-01T00:00:00.000000001": it is finer than a microsecond`, ""},
+	{timestampOf(arrow.Microsecond, "UTC"), "timestamp_ns", `"2024-01-01 00:00:00.000001Z","2400-01-01 00:00:00Z"`, `2024-01-01T00:00:00.000001 | reject "2400-01-01T00:00:00Z": out of range`, ""},
+	{timestampOf(arrow.Microsecond, "UTC"), "timestamptz", `"2024-07-01 10:00:00Z"`, "2024-07-01T10:00:00Z", "Europe/Berlin"},
+	{timestampOf(arrow.Microsecond, ""), "timestamptz", `"2024-07-01 12:00:00"`, "2024-07-01T12:00:00Z", ""},
+	{timestampOf(arrow.Microsecond, ""), "timestamptz", `"2024-07-01 12:00:00","2024-03-31 02:30:00"`, `2024-07-01T10:00:00Z | reject "2024-03-31T02:30:00": there is no such local time: the clocks were put forward over it`, "Europe/Berlin"},
+	{timestampOf(arrow.Microsecond, "UTC"), "timestamp", `"2024-07-01 10:00:00Z"`, "2024-07-01T12:00:00", "Europe/Berlin"},
+	{arrow.BinaryTypes.String, "string", `"","é",null`, " | é | (null)", ""},
+	{arrow.BinaryTypes.LargeString, "string", `"large"`, "large", ""},
+	{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, "string", `"b","a",null,"b"`, "b | a | (null) | b", ""},
+	{arrow.BinaryTypes.Binary, "string", `"aGk=","/w=="`, `hi | reject "\xff": it is not valid UTF-8`, ""},
+	{arrow.BinaryTypes.Binary, "binary", `"/w=="`, "/w==", ""},
+	{&arrow.FixedSizeBinaryType{ByteWidth: 2}, "fixed[2]", `"AP8=",null`, "AP8= | (null)", ""},
+	{&arrow.FixedSizeBinaryType{ByteWidth: 2}, "binary", `"AP8=",null`, "AP8= | (null)", ""},
+	{&arrow.FixedSizeBinaryType{ByteWidth: 16}, "uuid", `"ABEiM0RVZneImaq7zN3u/w=="`, "00112233-4455-6677-8899-aabbccddeeff", ""},
+	{extensions.NewUUIDType(), "uuid", `"00112233-4455-6677-8899-aabbccddeeff",null`, "00112233-4455-6677-8899-aabbccddeeff | (null)", ""},
+	{arrow.BinaryTypes.String, "uuid", `"00112233-4455-6677-8899-aabbccddeeff","x"`, `00112233-4455-6677-8899-aabbccddeeff | reject "x": it has the wrong length`, ""},
+}
+
 func TestParquetConversions(t *testing.T) {
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	decimal := func(p, s int32) arrow.DataType { return &arrow.Decimal128Type{Precision: p, Scale: s} }
-	ts := func(u arrow.TimeUnit, zone string) arrow.DataType {
-		return &arrow.TimestampType{Unit: u, TimeZone: zone}
-	}
-	dict := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
-	for _, c := range []struct {
-		from   arrow.DataType
-		to     string
-		values string
-		want   string
-		zone   *time.Location
-	}{
-		{arrow.FixedWidthTypes.Boolean, "boolean", `true,null`, "true | (null)", nil},
-		{arrow.PrimitiveTypes.Int8, "int", `-128,127`, "-128 | 127", nil},
-		{arrow.PrimitiveTypes.Int16, "long", `-32768`, "-32768", nil},
-		{arrow.PrimitiveTypes.Int32, "long", `-2147483648,null,7`, "-2147483648 | (null) | 7", nil},
-		{arrow.PrimitiveTypes.Int64, "int", `2147483647,2147483648,null,-2147483649`, `2147483647 | reject "2147483648": out of range | (null) | reject "-2147483649": out of range`, nil},
-		{arrow.PrimitiveTypes.Uint32, "long", `4294967295`, "4294967295", nil},
-		{arrow.PrimitiveTypes.Uint64, "long", `9223372036854775807,9223372036854775808`, `9223372036854775807 | reject "9223372036854775808": out of range`, nil},
-		{arrow.PrimitiveTypes.Uint64, "decimal(20,0)", `18446744073709551615`, "18446744073709551615", nil},
-		{arrow.PrimitiveTypes.Float64, "long", `3,3.5,null`, `3 | reject "3.5": it has more fraction digits than the type | (null)`, nil},
-		{arrow.PrimitiveTypes.Float32, "double", `0.5,null`, "0.5 | (null)", nil},
-		{arrow.PrimitiveTypes.Float64, "float", `0.5,0.1`, `0.5 | reject "0.1": the type has no value that is exactly it`, nil},
-		{arrow.PrimitiveTypes.Int64, "double", `9007199254740992,9007199254740993`, `9.007199254740992e+15 | reject "9007199254740993": the type has no value that is exactly it`, nil},
-		{decimal(9, 2), "decimal(12,4)", `"1.23","-9999999.99"`, "1.23 | -9999999.99", nil},
-		{decimal(9, 4), "decimal(9,2)", `"1.2300","1.2345"`, `1.23 | reject "1.2345": it has more fraction digits than the type`, nil},
-		{decimal(38, 2), "decimal(38,6)", `"1.5","111111111111111111111111111111111111.11"`, `1.5 | reject "111111111111111111111111111111111111.11": out of range`, nil},
-		{decimal(9, 2), "decimal(4,2)", `"99.99","100.00"`, `99.99 | reject "100": out of range`, nil},
-		{decimal(9, 2), "long", `"7.00","7.50"`, `7 | reject "7.5": it has more fraction digits than the type`, nil},
-		{arrow.PrimitiveTypes.Int32, "decimal(5,2)", `999,1000`, `999 | reject "1000": out of range`, nil},
-		{arrow.FixedWidthTypes.Date32, "date", `"2024-02-29"`, "2024-02-29", nil},
-		{arrow.FixedWidthTypes.Date32, "timestamp", `"2024-02-29","1969-12-31"`, "2024-02-29T00:00:00 | 1969-12-31T00:00:00", nil},
-		{ts(arrow.Microsecond, ""), "date", `"2024-02-29 00:00:00","2024-02-29 00:00:01"`, `2024-02-29 | reject "2024-02-29T00:00:01": it is not a midnight`, nil},
-		{arrow.FixedWidthTypes.Time32ms, "time", `"10:00:00.123"`, "10:00:00.123000", nil},
-		{arrow.FixedWidthTypes.Time64ns, "time", `"10:00:00.123456","10:00:00.123456789"`, `10:00:00.123456 | reject "10:00:00.123456789": it is finer than a microsecond`, nil},
-		{ts(arrow.Millisecond, ""), "timestamp", `"1969-12-31 23:59:59.999"`, "1969-12-31T23:59:59.999", nil},
-		{ts(arrow.Nanosecond, ""), "timestamp", `"2024-01-01 00:00:00.000001","2024-01-01 00:00:00.000000001"`, `2024-01-01T00:00:00.000001 | reject "2024-01-01T00:00:00.000000001": it is finer than a microsecond`, nil},
-		{ts(arrow.Microsecond, "UTC"), "timestamp_ns", `"2024-01-01 00:00:00.000001Z","2400-01-01 00:00:00Z"`, `2024-01-01T00:00:00.000001 | reject "2400-01-01T00:00:00Z": out of range`, nil},
-		{ts(arrow.Microsecond, "UTC"), "timestamptz", `"2024-07-01 10:00:00Z"`, "2024-07-01T10:00:00Z", berlin},
-		{ts(arrow.Microsecond, ""), "timestamptz", `"2024-07-01 12:00:00"`, "2024-07-01T12:00:00Z", nil},
-		{ts(arrow.Microsecond, ""), "timestamptz", `"2024-07-01 12:00:00","2024-03-31 02:30:00"`, `2024-07-01T10:00:00Z | reject "2024-03-31T02:30:00": there is no such local time: the clocks were put forward over it`, berlin},
-		{ts(arrow.Microsecond, "UTC"), "timestamp", `"2024-07-01 10:00:00Z"`, "2024-07-01T12:00:00", berlin},
-		{arrow.BinaryTypes.String, "string", `"","é",null`, " | é | (null)", nil},
-		{arrow.BinaryTypes.LargeString, "string", `"large"`, "large", nil},
-		{dict, "string", `"b","a",null,"b"`, "b | a | (null) | b", nil},
-		{arrow.BinaryTypes.Binary, "string", `"aGk=","/w=="`, `hi | reject "\xff": it is not valid UTF-8`, nil},
-		{arrow.BinaryTypes.Binary, "binary", `"/w=="`, "/w==", nil},
-		{&arrow.FixedSizeBinaryType{ByteWidth: 2}, "fixed[2]", `"AP8=",null`, "AP8= | (null)", nil},
-		{&arrow.FixedSizeBinaryType{ByteWidth: 2}, "binary", `"AP8=",null`, "AP8= | (null)", nil},
-		{&arrow.FixedSizeBinaryType{ByteWidth: 16}, "uuid", `"ABEiM0RVZneImaq7zN3u/w=="`, "00112233-4455-6677-8899-aabbccddeeff", nil},
-		{extensions.NewUUIDType(), "uuid", `"00112233-4455-6677-8899-aabbccddeeff",null`, "00112233-4455-6677-8899-aabbccddeeff | (null)", nil},
-		{arrow.BinaryTypes.String, "uuid", `"00112233-4455-6677-8899-aabbccddeeff","x"`, `00112233-4455-6677-8899-aabbccddeeff | reject "x": it has the wrong length`, nil},
-	} {
+	for _, c := range parquetConversions {
 		t.Run(fmt.Sprintf("%s to %s", c.from, c.to), func(t *testing.T) {
 			var rows strings.Builder
 			for value := range strings.SplitSeq(c.values, ",") {
@@ -134,7 +138,11 @@ func TestParquetConversions(t *testing.T) {
 			alloc := memory.NewCheckedAllocator(memory.NewGoAllocator())
 			defer alloc.AssertSize(t, 0)
 			byRow := map[int64]string{}
-			o := Options{Alloc: alloc, TimeZone: c.zone, OnReject: func(r Reject) error {
+			zone, err := time.LoadLocation(c.zone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := Options{Alloc: alloc, TimeZone: zone, OnReject: func(r Reject) error {
 				byRow[r.Row] = fmt.Sprintf("reject %q: %s", r.Value, r.Reason)
 				return nil
 			}}
