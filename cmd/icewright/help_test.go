@@ -163,3 +163,40 @@ func TestCompletion(t *testing.T) {
 		t.Errorf("--rejects is not completed with directories: %s", directive)
 	}
 }
+
+// Tables are completed where one is wanted, from the catalog that the environment names.
+func TestTablesAreCompleted(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	run := func(args ...string) string {
+		t.Helper()
+		var out, stderr bytes.Buffer
+		if code := execute(t.Context(), args, nil, &out, &stderr); code != 0 {
+			t.Fatalf("%v: exit code %d: %s", args, code, &stderr)
+		}
+		return out.String()
+	}
+	if got := run("__complete", "show", ""); !strings.HasPrefix(got, ":4") {
+		t.Errorf("without a catalog: %q", got)
+	}
+	if _, err := os.Stat("lake"); err == nil {
+		t.Error("completing made a catalog")
+	}
+	if err := os.WriteFile("x.csv", []byte("id\n1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"air.flights", "shop.orders"} {
+		run("load", "x.csv", "--table", table, "--replace-table", "--catalog-uri", "sqlite:///other/c.db", "-q")
+	}
+	t.Setenv("ICEWRIGHT_CATALOG_URI", "sqlite:///other/c.db")
+	for _, args := range [][]string{
+		{"show"}, {"history"}, {"doctor"}, {"table", "describe"}, {"table", "alter"}, {"table", "drop"}, {"load", "x.csv", "--table"},
+	} {
+		if got := run(append(append([]string{"__complete"}, args...), "")...); !strings.Contains(got, "air.flights\nshop.orders\n") || !strings.Contains(got, ":4") {
+			t.Errorf("%v: %q", args, got)
+		}
+	}
+	if got := run("__complete", "load", ""); strings.Contains(got, "air.flights") {
+		t.Errorf("a source is completed with tables: %q", got)
+	}
+}

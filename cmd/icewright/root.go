@@ -96,7 +96,7 @@ transient (retry), 6 commit state unknown (retry), 130/143 interrupted.`,
 		}
 	}
 	root.SetCompletionCommandGroupID("other")
-	completions(root)
+	a.completions(root)
 	return root
 }
 
