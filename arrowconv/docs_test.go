@@ -16,7 +16,7 @@ var formatDocs = map[Format]struct {
 }{
 	CSV: {
 		"commas, semicolons or bars in the first line", "`--csv-*`, `--decimal-comma`",
-		[]string{"arrowconv.TestCSVStories", "arrowconv.FuzzCSV", "arrowconv.FuzzCSVDialects", "interop.TestAcidCSVSpectrum", "Scripts/csv"},
+		[]string{"arrowconv.TestCSVStories", "arrowconv.FuzzCSV", "arrowconv.FuzzCSVDialects", "interop.TestAcidCSVSpectrum", "interop.TestAcidPapaparse", "Scripts/csv"},
 	},
 	TSV: {
 		"more tabs than commas in the first line", "as CSV",
@@ -24,11 +24,11 @@ var formatDocs = map[Format]struct {
 	},
 	JSON: {
 		"an array of objects, or an object that does not end on its line", "`--json-rows`",
-		[]string{"arrowconv.TestJSON", "arrowconv.TestJSONDocumentsAreNDJSON", "arrowconv.FuzzJSONDocument", "Scripts/json"},
+		[]string{"arrowconv.TestJSON", "arrowconv.TestJSONDocumentsAreNDJSON", "arrowconv.FuzzJSONDocument", "interop.TestAcidJSONTestSuite", "Scripts/json"},
 	},
 	NDJSON: {
 		"an object that ends on its line", "",
-		[]string{"arrowconv.TestNDJSON", "arrowconv.FuzzNDJSON", "Scripts/ndjson"},
+		[]string{"arrowconv.TestNDJSON", "arrowconv.FuzzNDJSON", "interop.TestAcidJSONTestSuite", "Scripts/ndjson"},
 	},
 	Parquet: {
 		"", "",
