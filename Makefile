@@ -20,8 +20,9 @@ help: ## list the verbs
 # calls: a fifth of the binary.
 TAGS     := grpcnotrace
 
-build: ## bin/icewright, one static binary
+build: ## bin/icewright, one static binary, and bin/icewright-full, which has the heavy catalogs too
 	go build -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/icewright
+	go build -tags $(TAGS),full -ldflags '$(LDFLAGS)' -o $(BIN)-full ./cmd/icewright
 
 run: build ## load the sample data twice into a table in ./demo, and show it
 	@rm -rf demo && mkdir demo
@@ -41,6 +42,7 @@ race: ## the same with the race detector (needs a C compiler)
 check: lint build ## what CI checks besides the tests
 	@size=$$(wc -c <$(BIN)) && echo "$(BIN): $$size bytes" && test $$size -lt 75000000
 	go vet ./...
+	go vet -tags full ./catalog ./cmd/icewright
 
 lint: $(GOLANGCI) ## golangci-lint: gofumpt's format, and the floor plan's import rules
 	$(GOLANGCI) run ./...

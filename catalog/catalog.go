@@ -66,12 +66,21 @@ type opener struct {
 // openers lists the catalog types, each of which has a file of its own. The one
 // that claims the URI's scheme is taken where no type is given.
 func openers() []opener {
-	return []opener{
+	return append([]opener{
 		{"rest", []string{"http", "https"}, openREST},
 		{"sql", sqlSchemes(), openSQL},
 		{typeHadoop, nil, openHadoop},
-	}
+	}, heavy...)
 }
+
+// heavy are the openers of catalogs whose clients are large: those of the build with the tag full.
+var heavy []opener
+
+// typeGlue is the AWS Glue Data Catalog.
+const typeGlue = "glue"
+
+// inFullBuild are the types that only that build has.
+var inFullBuild = []string{typeGlue}
 
 // Types returns the names of the catalog types that Open knows, sorted.
 func Types() []string {
@@ -122,6 +131,9 @@ func openerFor(r resolved) (opener, error) {
 		if typ == o.name || typ == "" && slices.Contains(o.schemes, scheme) {
 			return o, nil
 		}
+	}
+	if slices.Contains(inFullBuild, typ) {
+		return opener{}, &ConfigError{Where: r.origin, What: fmt.Sprintf("catalog type %q is not in this build", typ), Do: "icewright-full has it: make build makes both"}
 	}
 	what := fmt.Sprintf("catalog type %q is not one of %s", typ, strings.Join(Types(), ", "))
 	if typ == "" {
@@ -206,6 +218,9 @@ func (c *Catalog) ListTables(ctx context.Context, ns table.Identifier) iter.Seq2
 // ListNamespaces returns the namespaces below parent, or all top ones for nil.
 func (c *Catalog) ListNamespaces(ctx context.Context, parent table.Identifier) ([]table.Identifier, error) {
 	var ns []table.Identifier
+	if c.Type == typeGlue && len(parent) > 0 {
+		return nil, nil // its databases hold no others
+	}
 	err := c.call(ctx, func(ctx context.Context) (err error) {
 		ns, err = c.Catalog.ListNamespaces(ctx, parent)
 		return err

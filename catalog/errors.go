@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/apache/iceberg-go"
 	icecatalog "github.com/apache/iceberg-go/catalog"
@@ -150,6 +151,10 @@ func class(err error) error {
 		return c
 	}
 
+	if c := glueClass(err); c != nil {
+		return c
+	}
+
 	// Files are written before the catalog is asked, so whatever storage says, the
 	// commit did not happen.
 	if c := storageClass(err); c != nil {
@@ -200,6 +205,33 @@ func sqliteClass(code int) error {
 		return ErrRejected
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
 		return ErrConfig
+	}
+	return ErrUnknownState
+}
+
+// glueClass reads the errors of AWS Glue; nil for others. What it answers with a status of 4xx it has not
+// done, but for timeouts; of anything else nobody knows.
+func glueClass(err error) error {
+	var op *smithy.OperationError
+	if !errors.As(err, &op) || op.Service() != "Glue" {
+		return nil
+	}
+	var api smithy.APIError
+	var rsp *awshttp.ResponseError
+	switch {
+	case errors.As(err, &api) && api.ErrorCode() == "ConcurrentModificationException":
+		return ErrConflict
+	case errors.As(err, &api) && api.ErrorCode() == "EntityNotFoundException":
+		return ErrNotFound
+	case errors.As(err, &rsp) && rsp.HTTPStatusCode() == http.StatusTooManyRequests,
+		errors.As(err, &api) && strings.Contains(api.ErrorCode(), "Throttl"):
+		return ErrTransient
+	case errors.As(err, &rsp) && rsp.HTTPStatusCode()/100 == 4 && rsp.HTTPStatusCode() != http.StatusRequestTimeout:
+		return ErrRejected
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return ErrTransient
 	}
 	return ErrUnknownState
 }

@@ -4,6 +4,7 @@ package interop
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,8 @@ import (
 // lake is a catalog with its storage, as icewright and as the readers are told about it.
 type lake struct {
 	name string
+	// program is the icewright to start; "" is the usual build.
+	program string
 	// dir is the working directory of every icewright started on the lake.
 	dir string
 	// flags lead icewright to the catalog; empty for the default one.
@@ -166,7 +169,7 @@ func (o *output) String() string {
 // this one's without AWS and icewright settings.
 func (l *lake) start(t testing.TB, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.CommandContext(t.Context(), world.icewright, append(args, l.flags...)...)}
+	p := &process{Cmd: exec.CommandContext(t.Context(), cmp.Or(l.program, world.icewright), append(args, l.flags...)...)}
 	p.Dir, p.Stdout, p.Stderr = l.dir, &p.stdout, &p.stderr
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "AWS_") && !strings.HasPrefix(kv, "ICEWRIGHT_") {

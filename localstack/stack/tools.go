@@ -205,6 +205,10 @@ func (t *Tools) InstallAll(ctx context.Context) error {
 		func() error { _, err := t.icebergREST(ctx); return err },
 		func() error { _, _, err := t.nessie(ctx); return err },
 		func() error { _, err := t.Python(ctx, filepath.Join(root, "interop", "requirements.txt")); return err },
+		func() error {
+			_, err := t.Python(ctx, filepath.Join(root, "interop", "requirements-glue.txt"))
+			return err
+		},
 		func() error { _, err := t.postgres(ctx); return err },
 		func() error { _, err := t.mariadb(ctx); return err },
 		func() error { _, err := t.MinIO(ctx); return err },

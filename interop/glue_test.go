@@ -1,0 +1,88 @@
+//go:build interop
+
+package interop
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/icewright/icewright/localstack/stack"
+)
+
+var moto = server(func() (*stack.S3, error) {
+	return stack.StartMoto(context.Background(), world.tools, serverOptions("moto"), "requirements-glue.txt")
+})
+
+// fullBuild is the program with the heavy catalogs.
+var fullBuild = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(world.dir, "icewright-full")
+	build := exec.Command("go", "build", "-tags", "full", "-o", program, "../cmd/icewright")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", &exec.Error{Name: string(out), Err: err}
+	}
+	return program, nil
+})
+
+// The life of a table in Glue: made, replaced day by day, unchanged, listed, altered, dropped. moto does
+// not look at versions of tables, so that races are not for it.
+func TestGlue(t *testing.T) {
+	program, err := fullBuild()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s3 := moto(t)
+	l := &lake{name: "glue", program: program, dir: t.TempDir(), newest: 3, keepsSnapshots: true, s3: s3}
+	l.flags = []string{
+		"--catalog-prop", "type=glue", "--catalog-prop", "glue.endpoint=" + s3.Endpoint, "--catalog-prop", "client.region=" + s3.Region,
+		"--catalog-prop", "glue.access-key-id=" + s3.AccessKey, "--catalog-prop", "glue.secret-access-key=" + s3.SecretKey,
+		"--warehouse", "s3://" + s3.Bucket + "/glue",
+	}
+	for k, v := range s3.Properties() {
+		l.flags = append(l.flags, "--catalog-prop", k+"="+v)
+	}
+	run := func(code int, args ...string) string {
+		t.Helper()
+		p := l.start(t, args...)
+		if got := p.end(t); got != code {
+			t.Fatalf("icewright %s: exit code %d, want %d\n%s\n%s", strings.Join(args, " "), got, code, &p.stdout, &p.stderr)
+		}
+		return p.stdout.String()
+	}
+	table := l.table(t)
+	l.put(t, "a.csv", events("2024-01-15", 20, 1).csv())
+	l.put(t, "b.csv", events("2024-01-15", 20, 2).csv())
+	l.put(t, "c.csv", events("2024-01-16", 5, 1).csv())
+	for _, step := range []struct{ source, status string }{
+		{"a.csv", "published"}, {"a.csv", "unchanged"}, {"c.csv", "published"}, {"b.csv", "published"}, {"b.csv", "unchanged"},
+	} {
+		if r := l.load(t, table, step.source, "--partition-by", "event_date"); r.Status != step.status {
+			t.Errorf("%s: %s, want %s", step.source, r.Status, step.status)
+		}
+	}
+	if rows := run(0, "show", table, "--output", "json", "--filter", "amount = 2.5"); strings.Count(rows, "\n") != 20 {
+		t.Errorf("rows of the last load:\n%s", rows)
+	}
+	if rows := run(0, "show", table, "--output", "json"); strings.Count(rows, "\n") != 25 {
+		t.Errorf("all rows:\n%s", rows)
+	}
+	if n := strings.Count(run(0, "history", table, "--output", "json"), "\n"); n != 3 {
+		t.Errorf("%d snapshots, want 3", n)
+	}
+	if list := run(0, "table", "list"); !strings.Contains(list, table) {
+		t.Errorf("not listed:\n%s", list)
+	}
+	run(0, "doctor", table)
+	run(2, "show", table+"x")
+	run(0, "table", "alter", table, "--add-column", "note string")
+	run(0, "table", "drop", table, "--yes", "--purge")
+	if left := l.files(t, table); len(left) > 0 {
+		t.Errorf("files left after a purge: %q", left)
+	}
+	run(2, "show", table)
+}
