@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/icewright/icewright/catalog"
 )
 
 // version is set by the linker: -X main.version=0.1.0. Default: what the module's build info says.
@@ -20,10 +23,12 @@ type build struct {
 	Platform string `json:"platform"`
 	Iceberg  string `json:"iceberg_go"`
 	Arrow    string `json:"arrow_go"`
+	// Catalogs are the catalog types that it has.
+	Catalogs []string `json:"catalogs"`
 }
 
 func thisBuild() build {
-	b := build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	b := build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Catalogs: catalog.Types()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -74,8 +79,8 @@ func (a *app) versionCommand() *cobra.Command {
 			if b.Modified {
 				commit += ", modified"
 			}
-			return a.print(fmt.Appendf(nil, "icewright %s (commit %s)\n%s, iceberg-go %s, arrow-go %s, %s\n",
-				b.Version, commit, b.Go, b.Iceberg, b.Arrow, b.Platform))
+			return a.print(fmt.Appendf(nil, "icewright %s (commit %s)\n%s, iceberg-go %s, arrow-go %s, %s\ncatalogs: %s\n",
+				b.Version, commit, b.Go, b.Iceberg, b.Arrow, b.Platform, strings.Join(b.Catalogs, ", ")))
 		},
 	}
 }
