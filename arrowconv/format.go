@@ -65,7 +65,7 @@ var formats = []format{
 }
 
 // packings are the suffixes of compressed files. They say nothing of the format.
-var packings = []string{".gz", ".gzip", ".zst", ".zstd"}
+var packings = []string{".gz", ".gzip", ".zst", ".zstd", ".bz2", ".bzip2"}
 
 func (f Format) row() (format, bool) {
 	i := slices.IndexFunc(formats, func(row format) bool { return row.name == f })

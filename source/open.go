@@ -42,7 +42,7 @@ type Reader struct {
 	close  []func() error
 }
 
-// Open opens the object for one reading from the start. Gzip (of any number of members) and zstd are
+// Open opens the object for one reading from the start. Gzip and bzip2 (of any number of members) and zstd are
 // decompressed, told by their first bytes and not by the name, in a goroutine of their own.
 // What is not compressed, of a format that is read anywhere, is given as random access where the
 // origin has it. format is what the object is known to be; "" detects it.
@@ -100,7 +100,7 @@ func (r *Reader) start(ctx context.Context) error {
 		r.close = append(r.close, unpacked.Close)
 		body = unpacked
 	}
-	if r.object.readAhead() || packing == gzipped {
+	if r.object.readAhead() || packing == gzipped || packing == bzipped {
 		ahead := newAhead(body)
 		r.close = append(r.close, ahead.Close)
 		body = ahead

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -97,7 +98,21 @@ func slurp(t testing.TB, o Object) (string, arrowconv.Format, error) {
 	return string(text), r.Format, errors.Join(err, r.Close())
 }
 
+// bzip2Rows is a header and half a million rows as bzip2 writes them, of several blocks.
+func bzip2Rows(t testing.TB) string {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString("QlpoOTFBWSZTWbHISFMFJlTZgAAQAAQgACYjAEAgAFCAGAmqoZD03iqEInu1UIRNSoQiZ/msyVCEThigrJMprNvybF4Bt3GsQAAIAAIQAAAgEAAoM00E1UemKhCJioQibFQhE8VCETjFBWSZTWXMQlZsBJQlYgAAQAAQgAABAIABQZpoJqo9NQkVTESKp+hIqmIkVThdyRThQkNv4Baw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// bzip2Empty is nothing as bzip2 writes it.
+const bzip2Empty = "BZh9\x17rE8P\x90\x00\x00\x00\x00"
+
 func TestOpen(t *testing.T) {
+	bzipped := "id,name\n" + strings.Repeat("1,x\n", 500_000)
 	noLeaks(t)
 	dir := t.TempDir()
 	text := "id,name\n1,x\n" + noise(t, 1<<20)
@@ -116,6 +131,10 @@ func TestOpen(t *testing.T) {
 		{"skippable first", skippable + zstdOf(t, `{"a":1}`), `{"a":1}`, arrowconv.NDJSON},
 		{"content alone", `{"a":1}`, `{"a":1}`, arrowconv.NDJSON},
 		{"events.jsonl.gz", gzipOf(t, `{"a":1}`), `{"a":1}`, arrowconv.NDJSON},
+		{"a.csv.bz2", bzip2Rows(t), bzipped, arrowconv.CSV},
+		{"streams.csv.bz2", bzip2Rows(t) + bzip2Empty + bzip2Rows(t), bzipped + bzipped, arrowconv.CSV},
+		{"bzip2 told by content.tsv", bzip2Rows(t), bzipped, arrowconv.TSV},
+		{"empty inside.csv.bz2", bzip2Empty, "", arrowconv.CSV},
 		{"empty.csv", "", "", arrowconv.CSV},
 		{"empty inside.csv.gz", gzipOf(t, ""), "", arrowconv.CSV},
 		{"a.parquet", "PAR1\x15 and more", "", arrowconv.Parquet},
@@ -146,7 +165,12 @@ func TestOpenBroken(t *testing.T) {
 		{"trailing.csv.gz", gzipOf(t, text) + "trailing garbage", "the gzip stream is corrupt"},
 		{"cut.csv.zst", zstdOf(t, text)[:1<<20], "the zstd stream ends in the middle"},
 		{"corrupt.csv.zst", flip(zstdOf(t, text)), "the zstd stream is corrupt"},
-		{"a.csv.bz2", "BZh91AY&SY1234", "bzip2 is not a compression that can be read"},
+		{"a.csv.bz2", "BZh91AY&SY1234", "the bzip2 stream ends in the middle"},
+		{"cut in the head.csv.bz2", "BZh9", "the bzip2 stream ends in the middle"},
+		{"cut.csv.bz2", bzip2Rows(t)[:60], "the bzip2 stream ends in the middle"},
+		{"cut in the second stream.csv.bz2", bzip2Rows(t) + bzip2Rows(t)[:60], "the bzip2 stream ends in the middle"},
+		{"corrupt.csv.bz2", flip(bzip2Rows(t)), "the bzip2 stream is corrupt"},
+		{"trailing.csv.bz2", bzip2Rows(t) + "trailing garbage", "the bzip2 stream is corrupt"},
 		{"a.csv.xz", "\xfd7zXZ\x00\x00\x04", "xz is not a compression that can be read"},
 		{"a.zip", "PK\x03\x04....", "zip is not a compression that can be read"},
 		{"a.lz4", "\x04\x22\x4d\x18....", "lz4 is not a compression that can be read"},

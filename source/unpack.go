@@ -3,9 +3,11 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"compress/bzip2"
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -18,6 +20,7 @@ const (
 	plain   packing = ""
 	gzipped packing = "gzip"
 	zstded  packing = "zstd"
+	bzipped packing = "bzip2"
 )
 
 // maxWindow is the most memory that a zstd stream may ask for: that of zstd --long=27, which is
@@ -36,8 +39,8 @@ func packingOf(object string, magic []byte) (packing, error) {
 		return zstded, nil // the second: a skippable frame, which parallel compressors begin with
 	case has("\xfd7zXZ\x00"):
 		other = "xz"
-	case has("BZh") && len(magic) > 7 && string(magic[4:8]) == "1AY&":
-		other = "bzip2"
+	case has("BZh") && len(magic) > 3 && (strings.HasPrefix("1AY&", string(magic[4:])) || strings.HasPrefix("\x17rE8", string(magic[4:]))):
+		return bzipped, nil // the first block, or the end of nothing; either may be cut short
 	case has("\x04\x22\x4d\x18"):
 		other = "lz4"
 	case has("PK\x03\x04"):
@@ -45,7 +48,7 @@ func packingOf(object string, magic []byte) (packing, error) {
 	}
 	if other != "" {
 		return plain, inputError(object, other+" is not a compression that can be read",
-			"decompress it, or compress it with gzip or zstd", nil)
+			"decompress it, or compress it with gzip, zstd or bzip2", nil)
 	}
 	return plain, nil
 }
@@ -83,6 +86,8 @@ func unpack(object string, p packing, from *latch, stored *bufio.Reader) (*unpac
 			return nil, u.explain(err)
 		}
 		u.Reader = z
+	case bzipped: // any number of streams, one after another, as parallel compressors write them
+		u.Reader = bzip2.NewReader(stored)
 	default:
 		// The decoder works ahead in goroutines of its own.
 		z, err := zstd.NewReader(stored, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))

@@ -35,10 +35,10 @@ func (a *app) loadCommand() *cobra.Command {
 atomic snapshot. Loading the same files again publishes nothing.
 
 A SOURCE is a file, a directory, a glob (** crosses directories), an s3:// address with a
-prefix or a glob, an https:// address, or - for standard input; plain, gzip or zstd. A list
-of them is --files-from. docs/sources.md has the whole of it. The table is made by the
-first load, with the schema of --schema or one that is inferred; from then on the table's
-schema decides, or with --evolve, changes with the rows.`,
+prefix or a glob, an https:// address, or - for standard input; plain, gzip, zstd or
+bzip2. --files-from takes a list of them. The table is made by the first load, with the
+schema of --schema or one that is inferred; from then on the table's schema decides, or with
+--evolve, changes with the rows.`,
 		Example: `  icewright load flights/*.csv.gz --table air.flights --partition-by 'day(departed_at)'
   icewright load s3://bucket/in/2024-01-15/ --table lake.events --slice 'event_date=2024-01-15' --catalog prod
   zcat big.csv.gz | icewright load - --format csv --table lake.big --partition-by 'bucket(16, id)' --sort-by ts
