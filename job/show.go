@@ -17,6 +17,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/nearest"
 	"github.com/icewright/icewright/writer/slice"
 )
 
@@ -141,7 +142,11 @@ func pick(schema *iceberg.Schema, wanted []string) ([]string, error) {
 	}
 	for i, name := range wanted {
 		if !slices.Contains(all, name) {
-			return nil, usage("the columns are "+strings.Join(all, ", "), "--columns: there is no column %q", name)
+			hint := "the columns are " + strings.Join(all, ", ")
+			if near := nearest.Name(name, all); near != "" {
+				hint = fmt.Sprintf("did you mean %q? Otherwise %s", near, hint)
+			}
+			return nil, usage(hint, "--columns: there is no column %q", name)
 		}
 		if slices.Contains(wanted[:i], name) {
 			return nil, usage("", "--columns: column %q is named twice", name)
