@@ -1,5 +1,5 @@
 // Package stack runs real servers on this machine for tests and for trying things
-// out: S3 and Iceberg REST, two of each, and a Python with foreign readers.
+// out: S3, Iceberg REST and SQL, two of each, and a Python with foreign readers.
 //
 // A tool is a program of someone else's in a pinned version, installed once by its
 // language's own package client (go, mvn, pip, npm) into one folder and then reused. A
