@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math/bits"
-	"sync"
 )
 
 // The grammar is RFC 4180's, with the dialect's bytes for comma and quote: a field that begins with a quote ends at the next quote that is not
@@ -49,35 +48,26 @@ type csvChunks struct {
 	size, max int
 	carry     []byte // the start of a row, left over by the chunk before
 	eof       bool
-	free      *sync.Pool // of *[]byte
 }
 
 func newCSVChunks(r io.Reader, d dialect, o Options) *csvChunks {
 	size := min(o.ChunkBytes, maxChunk)
-	return &csvChunks{r: r, dialect: d, size: size, max: min(o.MaxRowBytes, maxChunk), free: new(sync.Pool)}
+	return &csvChunks{r: r, dialect: d, size: size, max: min(o.MaxRowBytes, maxChunk)}
 }
 
 // maxChunk keeps positions within 32 bits, and offsets of Arrow strings too.
 const maxChunk = 1 << 30
 
-func (c *csvChunks) buffer(n int) []byte {
-	if p, ok := c.free.Get().(*[]byte); ok && cap(*p) > n {
-		return (*p)[:0]
-	}
-	return make([]byte, 0, n+64)
-}
-
 // recycle takes back the bytes of a chunk that nobody needs any more.
-func (c *csvChunks) recycle(ch csvChunk) {
-	if b := ch.data[:0]; cap(b) <= 2*c.size {
-		c.free.Put(&b)
-	}
-}
+func (c *csvChunks) recycle(ch csvChunk) { recycleChunk(ch.data, c.size) }
 
 // next returns the next chunk, and io.EOF after the last.
 func (c *csvChunks) next() (csvChunk, error) {
+	if c.eof && len(c.carry) == 0 {
+		return csvChunk{}, io.EOF
+	}
 	want := max(c.size, len(c.carry)+1)
-	b := append(c.buffer(want), c.carry...)
+	b := append(chunkBuffer(want), c.carry...)
 	for {
 		read := 0
 		if !c.eof {

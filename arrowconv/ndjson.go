@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/icewright/icewright/variant"
@@ -69,7 +68,6 @@ type lineReader struct {
 	rest    []byte // the beginning of the next chunk
 	begun   bool
 	end     error // why there are no more chunks
-	free    sync.Pool
 }
 
 func newLineReader(in Input, o Options) *lineReader {
@@ -80,7 +78,7 @@ func newLineReader(in Input, o Options) *lineReader {
 	return &lineReader{name: in.Name, from: from, size: min(o.ChunkBytes, maxOffset), longest: min(o.MaxRowBytes, maxOffset)}
 }
 
-func (l *lineReader) recycle(ch jsonChunk) { l.free.Put(&ch.text) }
+func (l *lineReader) recycle(ch jsonChunk) { recycleChunk(ch.text, l.size) }
 
 func (l *lineReader) next() (jsonChunk, error) {
 	text, err := l.cut()
@@ -92,11 +90,7 @@ func (l *lineReader) cut() ([]byte, error) {
 	if l.end != nil {
 		return nil, l.end
 	}
-	var chunk []byte
-	if b, ok := l.free.Get().(*[]byte); ok {
-		chunk = (*b)[:0]
-	}
-	chunk = append(chunk, l.rest...)
+	chunk := append(chunkBuffer(l.size+l.size/8), l.rest...)
 	l.rest = l.rest[:0]
 	searched := 0
 	for {

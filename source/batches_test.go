@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -339,5 +340,41 @@ func BenchmarkBatches(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A file of a few rows costs what its rows do: not the buffers that a large one would fill.
+func TestManySmallFiles(t *testing.T) {
+	const files, most = 1000, 300 << 10
+	for suffix, text := range map[string]string{".csv": "id,v\n1,a\n2,b\n", ".ndjson": "{\"id\":1,\"v\":\"a\"}\n{\"id\":2,\"v\":\"b\"}\n"} {
+		dir := t.TempDir()
+		for i := range files {
+			write(t, filepath.Join(dir, fmt.Sprintf("%04d%s", i, suffix)), text)
+		}
+		objects, err := Resolve(t.Context(), []string{dir}, Options{})
+		if err != nil || len(objects) != files {
+			t.Fatalf("%d objects, %v", len(objects), err)
+		}
+		schema := iceberg.NewSchema(0,
+			iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64}, iceberg.NestedField{ID: 2, Name: "v", Type: iceberg.PrimitiveTypes.String})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		rows := int64(0)
+		for b, err := range Batches(t.Context(), objects, schema, arrowconv.Options{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows += b.NumRows()
+			b.Release()
+		}
+		runtime.ReadMemStats(&after)
+		if rows != 2*files {
+			t.Errorf("%s: %d rows", suffix, rows)
+		}
+		if each := (after.TotalAlloc - before.TotalAlloc) / files; each > most {
+			t.Errorf("%s: %d bytes allocated for each file, at most %d are wanted", suffix, each, most)
+		} else {
+			t.Logf("%s: %d bytes a file", suffix, each)
+		}
 	}
 }

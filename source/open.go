@@ -67,7 +67,11 @@ func (r *Reader) start(ctx context.Context) error {
 	}
 	r.close = append(r.close, stored.Close)
 	from := &latch{Reader: stored}
-	buffered := bufio.NewReaderSize(from, storedBytes)
+	room := storedBytes
+	if size := r.object.Size; size >= 0 && size < storedBytes {
+		room = int(size) + 1 // the end is seen with the last byte
+	}
+	buffered := bufio.NewReaderSize(from, room)
 	magic, err := buffered.Peek(8)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
