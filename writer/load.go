@@ -135,6 +135,9 @@ func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change
 		return nil, fmt.Errorf("%w: the partition spec of %s changed while the rows were staged (spec %d, now %d)",
 			publish.ErrConflict, strings.Join(base.Identifier(), "."), was, is)
 	}
+	if err := r.present(ctx); err != nil {
+		return nil, err
+	}
 	evolved, drift, err := r.evolve(base)
 	if err != nil {
 		return nil, err
@@ -167,6 +170,27 @@ func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change
 		change.Add = append(change.Add, f.DataFile)
 	}
 	return change, nil
+}
+
+// present looks for the staged files where the run is so old that they may have been taken for litter:
+// a snapshot that refers to a missing file cannot be read.
+func (r *run) present(ctx context.Context) error {
+	now := time.Now
+	if r.o.Publish.Now != nil {
+		now = r.o.Publish.Now
+	}
+	if now().Sub(r.o.Started) < LitterAge {
+		return nil
+	}
+	gone, err := stage.Missing(ctx, r.table, r.result.Staged.Files)
+	if err != nil {
+		return err
+	}
+	if len(gone) > 0 {
+		return fmt.Errorf("%w: %d of %d staged files were removed before they could be published, %s for one: "+
+			"something cleans up files that are younger than this run", publish.ErrConflict, len(gone), len(r.result.Staged.Files), gone[0])
+	}
+	return nil
 }
 
 // evolve returns base as it is to be when the rows are in it. Rows that were staged for another schema

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/spf13/cobra"
@@ -74,6 +75,11 @@ func (f flagSet) wide(p *int64, name string, value int64, usage string) {
 func (f flagSet) bytes(p *int64, name string, value int64, usage string) {
 	*p = value
 	f.Var((*byteSize)(p), name, usage)
+	f.mark(name)
+}
+
+func (f flagSet) duration(p *time.Duration, name string, value time.Duration, usage string) {
+	f.DurationVar(p, name, value, usage)
 	f.mark(name)
 }
 

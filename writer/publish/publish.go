@@ -370,6 +370,6 @@ func (e *UnknownError) Unwrap() []error { return []error{ErrUnknown, e.Err} }
 
 // Hint tells how the state resolves itself.
 func (e *UnknownError) Hint() string {
-	return fmt.Sprintf("run it again: the next attempt reads the table. Nothing was removed; if no snapshot of %s ever says %s=%s, these files are litter: %s",
+	return fmt.Sprintf("run it again: the next attempt reads the table. Nothing was removed; if no snapshot of %s ever says %s=%s, these files are litter (icewright doctor --litter finds them): %s",
 		e.Table, KeyAttempt, e.Attempt, strings.Join(append(append([]string{}, e.MetadataFiles...), e.DataFiles...), " "))
 }

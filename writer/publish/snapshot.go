@@ -98,7 +98,7 @@ func produce(ctx context.Context, tbl *table.Table, branch string, change *Chang
 	}
 	p := &producer{
 		ctx: ctx, meta: meta, fs: fs, loc: loc,
-		id: newSnapshotID(meta), name: uuid.New(), summary: newSummary(),
+		id: newSnapshotID(meta), name: uuid.Must(uuid.NewV7()), summary: newSummary(),
 	}
 	c := &commit{fs: fs}
 	defer func() {
@@ -412,7 +412,7 @@ func (p *producer) manifest(specID int, content iceberg.ManifestContent, fill fu
 	if spec == nil {
 		return nil, fmt.Errorf("publish: the table has no partition spec %d", specID)
 	}
-	path := p.loc.NewMetadataLocation(fmt.Sprintf("%s-m%d.avro", p.name, p.count))
+	path := p.loc.NewMetadataLocation(fmt.Sprintf("%s-m%d.avro", p.name, p.count)) // see WrittenBy
 	p.count++
 	var buf bytes.Buffer
 	w, err := iceberg.NewManifestWriter(p.meta.Version(), &buf, avroSpec(*spec), p.meta.CurrentSchema(), p.id, iceberg.WithManifestWriterContent(content))

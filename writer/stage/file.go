@@ -100,18 +100,18 @@ type fileWriter struct {
 	logical   map[int]string
 	spill     *spillFile
 
+	id    uuid.UUID // of the call of Stage, in the names of its files
 	mu    sync.Mutex
-	newID func() uuid.UUID
 	begun map[string]bool // locations, to be removed if staging fails
 }
 
-func newFileWriter(fsys iceio.WriteFileIO, meta table.Metadata, enc *encoder, spill *spillFile, newID func() uuid.UUID) (*fileWriter, error) {
+func newFileWriter(fsys iceio.WriteFileIO, meta table.Metadata, enc *encoder, spill *spillFile, id uuid.UUID) (*fileWriter, error) {
 	doc, err := json.Marshal(meta.CurrentSchema())
 	if err != nil {
 		return nil, fmt.Errorf("stage: schema as JSON: %w", err)
 	}
 	w := &fileWriter{
-		fsys: fsys, enc: enc, spill: spill, newID: newID,
+		fsys: fsys, enc: enc, spill: spill, id: id,
 		locations: newLocations(meta.Location(), meta.Properties()),
 		schema:    meta.CurrentSchema(), spec: meta.PartitionSpec(),
 		schemaDoc: string(doc), logical: map[int]string{}, begun: map[string]bool{},
@@ -150,7 +150,7 @@ func avroLogical(t iceberg.Type) string {
 // write writes one file from start to end. On error no file is left.
 func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, error) {
 	w.mu.Lock()
-	location := w.locations.file(t.part.partition.Path, fmt.Sprintf("%05d-0-%s.parquet", t.index, w.newID()))
+	location := w.locations.file(t.part.partition.Path, dataName(t.index, w.id, len(w.begun)))
 	w.begun[location] = true
 	w.mu.Unlock()
 

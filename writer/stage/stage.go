@@ -72,8 +72,9 @@ type Options struct {
 	SpillDir string
 	// Workers encode and write. The default, 0, is GOMAXPROCS. Their number changes no byte.
 	Workers int
-	// NewID names files. It is not called concurrently. The default, nil, is uuid.NewV7.
-	NewID func() uuid.UUID
+	// ID is in the names of the files, so that those of one call can be told from others. It is a
+	// version 7 UUID: when it was made tells how old they are. The default, zero, is a new one.
+	ID uuid.UUID
 	// Progress, unless nil, is called after every batch and every file, never concurrently.
 	Progress func(Progress)
 }
@@ -116,8 +117,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	if o.NewID == nil {
-		o.NewID = func() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+	if o.ID == uuid.Nil {
+		o.ID = uuid.Must(uuid.NewV7())
 	}
 	return o, nil
 }
@@ -253,7 +254,7 @@ func newStaging(ctx context.Context, tbl *table.Table, o Options) (*staging, err
 	}
 	s.plan = newSizes(o.Memory, set, s.workers[0].sorter != nil)
 	s.inUse = semaphore.NewWeighted(s.plan.segments)
-	if s.files, err = newFileWriter(wfs, meta, s.workers[0].enc, s.spill, o.NewID); err != nil {
+	if s.files, err = newFileWriter(wfs, meta, s.workers[0].enc, s.spill, o.ID); err != nil {
 		return nil, err
 	}
 	s.router, err = newRouter(s, as)
