@@ -116,11 +116,11 @@ func TestEvolveLandsWithTheRows(t *testing.T) {
 	}{
 		{faults: ""},
 		{faults: "commit #1 lands, reply lost"},
-		{faults: "commit #1 answers 503"},
+		{faults: "commit #1 lands, answers 503"},
 		{faults: "commit #1 is lost"},
 		{faults: "commit #1 lands late"},
-		{faults: "commit #1 conflicts"},
-		{faults: "commit #1 is rejected", err: catalog.ErrRejected},
+		{faults: "commit #1 answers 409"},
+		{faults: "commit #1 answers 400", err: catalog.ErrRejected},
 	} {
 		for version := 1; version <= 3; version++ {
 			t.Run(fmt.Sprintf("v%d %s", version, c.faults), func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestSchemaChangesWithoutASnapshot(t *testing.T) {
 		change func(*table.UpdateSchema)
 		err    error
 	}{
-		{"in what is no matter, and the catalog says conflict: planned again", "commit #1 conflicts", describe, nil},
+		{"in what is no matter, and the catalog says conflict: planned again", "commit #1 answers 409", describe, nil},
 		{"by a column with the same id", "", add, publish.ErrConflict},
 		{"by a column, and the answer was lost", "commit #1 is lost", add, publish.ErrConflict},
 		// It might be undone, and the lost commit arrive after that.

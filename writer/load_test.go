@@ -369,7 +369,7 @@ func TestHistoriesAgainstAMap(t *testing.T) {
 				Memory: rapid.SampledFrom([]int64{0, 64 << 10, 8 << 20}).Draw(rt, "memory"), SpillDir: t.TempDir(),
 			}
 			broken := fault.New(lenient{t}, cat, rapid.SampledFrom([]string{
-				"", "commit #1 lands, reply lost", "commit #1 is lost", "commit #1 conflicts", "commit #1 lands late",
+				"", "commit #1 lands, reply lost", "commit #1 is lost", "commit #1 answers 409", "commit #1 lands late",
 			}).Draw(rt, "fault"))
 			mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 			in := batches(t, mem, rapid.IntRange(1, 50).Draw(rt, "batch"), nil, rows...)

@@ -398,15 +398,15 @@ func TestFaults(t *testing.T) {
 	}{
 		{faults: "", files: "a/new b/b1", commits: 1},
 		{faults: "commit #1 lands, reply lost", files: "a/new b/b1", commits: 1},
-		{faults: "commit #1 answers 503", files: "a/new b/b1", commits: 1},
+		{faults: "commit #1 lands, answers 503", files: "a/new b/b1", commits: 1},
 		{faults: "commit #1 is lost", files: "a/new b/b1", commits: 2},
-		{faults: "commit #1 conflicts", files: "a/new b/b1", commits: 2},
+		{faults: "commit #1 answers 409", files: "a/new b/b1", commits: 2},
 		{faults: "commit #1 lands late", files: "a/new b/b1", commits: 2},
 		{faults: "commit #1 is lost\ncommit #2 lands, reply lost", files: "a/new b/b1", commits: 2},
 		{faults: "commit #1 lands, reply lost\nload #2 fails\nload #3 fails", files: "a/new b/b1", commits: 1},
 		{faults: "load #1 fails", files: "a/new b/b1", commits: 1},
-		{faults: "commit #1 is rejected", files: "a/a1 b/b1", commits: 1, err: catalog.ErrRejected},
-		{faults: "commit #1 is lost\ncommit #2 is rejected", files: "a/a1 b/b1", commits: 2, err: publish.ErrUnknown, litter: 3},
+		{faults: "commit #1 answers 400", files: "a/a1 b/b1", commits: 1, err: catalog.ErrRejected},
+		{faults: "commit #1 is lost\ncommit #2 answers 400", files: "a/a1 b/b1", commits: 2, err: publish.ErrUnknown, litter: 3},
 		{faults: "", others: "b/other", files: "a/new b/other", commits: 3}, // the other's commit is one of them
 		{faults: "commit #1 is lost", others: "b/other", files: "a/new b/other", commits: 3},
 		{faults: "commit #1 is lost", others: "a/other", files: "a/new b/b1", commits: 3},
@@ -614,7 +614,7 @@ func TestAnyFaults(t *testing.T) {
 		inner := newTable(t, 2, nil)
 		mustPublish(t, inner, "a/a1")
 		n := rapid.IntRange(1, 5).Draw(rt, "faults")
-		what := rapid.SampledFrom([]string{"lands, reply lost", "lands late", "is lost", "conflicts", "answers 503"})
+		what := rapid.SampledFrom([]string{"lands, reply lost", "lands late", "is lost", "answers 409", "answers 502", "lands, answers 503"})
 		cat := &lenient{TB: t}
 		var script []string
 		for i := range n {
