@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
@@ -27,6 +28,35 @@ func Readable(t *table.Table) (*table.Table, error) {
 		return t, nil
 	}
 	return table.New(t.Identifier(), m, t.MetadataLocation(), t.FS, nil), nil
+}
+
+// ReadableColumns adds to names, of columns of schema, one that every file has where they may all be younger
+// than some: iceberg-go v0.7.0 cannot read a file of which it needs no column, not even to fill in defaults.
+func ReadableColumns(tbl *table.Table, schema *iceberg.Schema, names []string) []string {
+	old := func(f iceberg.NestedField) bool {
+		for _, s := range tbl.Metadata().Schemas() {
+			if !slices.ContainsFunc(s.Fields(), func(g iceberg.NestedField) bool { return g.ID == f.ID }) {
+				return false
+			}
+		}
+		return true
+	}
+	more := ""
+	for _, f := range schema.Fields() {
+		if !old(f) {
+			continue
+		}
+		if slices.Contains(names, f.Name) {
+			return names
+		}
+		if _, primitive := f.Type.(iceberg.PrimitiveType); primitive && more == "" {
+			more = f.Name
+		}
+	}
+	if more == "" {
+		return names
+	}
+	return append(slices.Clone(names), more)
 }
 
 // readMetadata is metadata with other schemas.

@@ -105,7 +105,7 @@ func (d *Diagnosis) files(name string, tbl *table.Table, u upkeep) {
 	}
 	if u.oldSpecs > 0 {
 		d.add("table", Note, name, "rewrite them under the current spec, in Spark: CALL catalog.system.rewrite_data_files(table => '"+name+"', options => map('rewrite-all', 'true'))",
-			"%d files were written under an older partition spec: a load whose slice one of them straddles is refused", u.oldSpecs)
+			"%d files were written under an older partition spec: a load whose slice one of them straddles rewrites it", u.oldSpecs)
 	}
 }
 

@@ -2,6 +2,7 @@ package job
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/apache/iceberg-go/table"
@@ -40,12 +41,15 @@ type Receipt struct {
 	RowsInserted      int64 `json:"rows_inserted"`
 	RowsUpdated       int64 `json:"rows_updated"`
 	RowsDeleted       int64 `json:"rows_deleted"`
+	// RowsKept are rows outside the slice that were carried over from files that straddled it: FilesRewritten.
+	RowsKept int64 `json:"rows_kept"`
 
-	FilesAdded   int   `json:"files_added"`
-	FilesRemoved int   `json:"files_removed"`
-	BytesAdded   int64 `json:"bytes_added"`
-	BytesRead    int64 `json:"bytes_read"`
-	Sources      int   `json:"sources"`
+	FilesAdded     int   `json:"files_added"`
+	FilesRemoved   int   `json:"files_removed"`
+	FilesRewritten int   `json:"files_rewritten"`
+	BytesAdded     int64 `json:"bytes_added"`
+	BytesRead      int64 `json:"bytes_read"`
+	Sources        int   `json:"sources"`
 
 	Digest       string             `json:"digest"`
 	Attempts     int                `json:"attempts"`
@@ -108,10 +112,11 @@ func (r *Receipt) fill(res writer.Result) {
 	if p == nil {
 		return
 	}
-	for _, f := range p.Add {
+	added := slices.Concat(p.Add, res.Carried)
+	for _, f := range added {
 		r.BytesAdded += f.FileSizeBytes()
 	}
-	r.FilesAdded, r.FilesRemoved = len(p.Add), len(p.Remove)
+	r.FilesAdded, r.FilesRemoved, r.FilesRewritten, r.RowsKept = len(added), len(p.Remove), len(p.Rewrite), p.RowsKept
 	for _, p := range p.Partitions {
 		r.Partitions = append(r.Partitions, PartitionReceipt{
 			Partition: p.Partition.Path, RowsBefore: p.RowsBefore, RowsAfter: p.RowsAfter,

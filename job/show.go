@@ -100,7 +100,7 @@ func Show(ctx context.Context, t Target, q Query) (_ *Rows, err error) {
 		r.All = func(func(arrow.RecordBatch, error) bool) {}
 		return r, nil
 	}
-	options := []table.ScanOption{table.WithSelectedFields(readable(tbl, schema, needed(schema, columns, filter))...)}
+	options := []table.ScanOption{table.WithSelectedFields(catalog.ReadableColumns(tbl, schema, needed(schema, columns, filter))...)}
 	if past {
 		options = append(options, table.WithSnapshotID(snap.SnapshotID))
 	}
@@ -170,35 +170,6 @@ func needed(schema *iceberg.Schema, wanted []string, filter *slice.Slice) []stri
 		}
 	}
 	return names
-}
-
-// readable adds a column that every file has where names may all be younger than some: iceberg-go v0.7.0
-// cannot read a file of which it needs no column, not even to fill in defaults.
-func readable(tbl *table.Table, schema *iceberg.Schema, names []string) []string {
-	old := func(f iceberg.NestedField) bool {
-		for _, s := range tbl.Metadata().Schemas() {
-			if !slices.ContainsFunc(s.Fields(), func(g iceberg.NestedField) bool { return g.ID == f.ID }) {
-				return false
-			}
-		}
-		return true
-	}
-	more := ""
-	for _, f := range schema.Fields() {
-		if !old(f) {
-			continue
-		}
-		if slices.Contains(names, f.Name) {
-			return names
-		}
-		if _, primitive := f.Type.(iceberg.PrimitiveType); primitive && more == "" {
-			more = f.Name
-		}
-	}
-	if more == "" {
-		return names
-	}
-	return append(slices.Clone(names), more)
 }
 
 // arrange puts the files in the order of their partitions' paths, and leaves those out that

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,17 +32,16 @@ import (
 func Load(ctx context.Context, cat publish.Catalog, tbl *table.Table, in iter.Seq2[arrowconv.Batch, error], o Options) (Result, error) {
 	r := newRun(cat, tbl, o)
 
-	staged, err := r.stage(ctx, in)
-	if err != nil {
+	if err := r.stage(ctx, in); err != nil {
 		return r.result, err
 	}
 	if o.DryRun {
 		err := r.dryRun(ctx)
-		return r.result, errors.Join(err, r.remove(ctx, staged.Files))
+		return r.result, errors.Join(err, r.remove(ctx, r.allStaged()))
 	}
 	outcome, err := publish.Publish(ctx, cat, r.attempt(), r.planAgain, o.Publish)
 	r.finish(outcome)
-	return r.result, r.cleanUp(ctx, err)
+	return r.result, r.cleanUp(ctx, outcome, err)
 }
 
 // run is one attempt on its way through the rooms.
@@ -51,6 +51,10 @@ type run struct {
 	o      Options
 	result Result
 	since  time.Time
+
+	looks   plan.Looks
+	carried []carried          // of the last plan
+	stale   []slice.StagedFile // carried over for an earlier plan, of no use to the last
 }
 
 func newRun(cat publish.Catalog, tbl *table.Table, o Options) *run {
@@ -76,7 +80,7 @@ func newRun(cat publish.Catalog, tbl *table.Table, o Options) *run {
 		cat: cat, table: tbl, o: o, since: time.Now(),
 		result: Result{
 			Branch: o.Branch, Job: o.Job, RunKey: o.RunKey, Attempt: o.Attempt,
-			Seconds: map[string]float64{"stage": 0, "plan": 0, "publish": 0},
+			Seconds: map[string]float64{"stage": 0, "plan": 0, "rewrite": 0, "publish": 0},
 		},
 	}
 }
@@ -97,7 +101,7 @@ func (r *run) lap(stage string) {
 	r.since = now
 }
 
-func (r *run) stage(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) (*stage.Result, error) {
+func (r *run) stage(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) error {
 	defer r.lap("stage")
 	r.o.Progress(Progress{Stage: "stage"})
 	o := stage.Options{
@@ -113,17 +117,17 @@ func (r *run) stage(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) (
 	if r.o.Schema != nil && !r.o.Schema.Equals(tbl.Schema()) {
 		var err error
 		if tbl, err = catalog.WithSchema(tbl, r.o.Schema); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	staged, err := stage.Stage(ctx, tbl, in, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.result.Staged = *staged
 	r.result.RowsRead, r.result.BytesRead = staged.RowsRead, staged.BytesRead
 	r.result.RowsRejected, r.result.RowsFiltered = staged.RowsRejected, staged.RowsFiltered
-	return staged, nil
+	return nil
 }
 
 // planAgain is the publish.Planner of the run.
@@ -145,6 +149,10 @@ func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change
 	p, err := plan.Replace(ctx, evolved, r.result.Staged.Files, plan.Options{
 		Branch: r.o.Branch, Slice: r.o.Slice, ReplaceTable: r.o.ReplaceTable, OnEmpty: r.o.OnEmpty,
 		MaxShrink: r.o.MaxShrink, AllowShrink: r.o.AllowShrink, CompareRows: r.o.CompareRows,
+		Partitions: func(schema *iceberg.Schema, spec iceberg.PartitionSpec) (plan.Partitions, error) {
+			return stage.NewPartitions(schema, spec)
+		},
+		Looks: &r.looks,
 	})
 	if err != nil {
 		return nil, err
@@ -153,7 +161,10 @@ func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change
 	r.result.RowsWritten, r.result.RowsUnchanged = p.RowsWritten, p.RowsUnchanged
 	// Without a row to publish the schema stays as well: a snapshot carries both or there is none.
 	r.result.SchemaChanges = nil
-	if err := r.reconcile(); err != nil || p.Unchanged {
+	if err := r.reconcile(); err != nil {
+		return nil, err
+	}
+	if err := r.carry(ctx, evolved, p); err != nil || p.Unchanged {
 		return nil, err
 	}
 	r.result.SchemaChanges = drift.Changes
@@ -161,12 +172,12 @@ func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change
 	change := &publish.Change{
 		Operation: table.OpOverwrite,
 		Remove:    p.Remove,
-		Summary:   iceberg.Properties{"replace-partitions": "true"},
+		Summary:   r.summary(p),
 	}
 	if len(drift.Changes) > 0 {
 		change.Schema = drift.Schema
 	}
-	for _, f := range p.Add {
+	for _, f := range slices.Concat(p.Add, r.result.Carried) {
 		change.Add = append(change.Add, f.DataFile)
 	}
 	return change, nil
@@ -182,13 +193,14 @@ func (r *run) present(ctx context.Context) error {
 	if now().Sub(r.o.Started) < LitterAge {
 		return nil
 	}
-	gone, err := stage.Missing(ctx, r.table, r.result.Staged.Files)
+	files := slices.Concat(r.result.Staged.Files, r.result.Carried)
+	gone, err := stage.Missing(ctx, r.table, files)
 	if err != nil {
 		return err
 	}
 	if len(gone) > 0 {
 		return fmt.Errorf("%w: %d of %d staged files were removed before they could be published, %s for one: "+
-			"something cleans up files that are younger than this run", publish.ErrConflict, len(gone), len(r.result.Staged.Files), gone[0])
+			"something cleans up files that are younger than this run", publish.ErrConflict, len(gone), len(files), gone[0])
 	}
 	return nil
 }
@@ -256,7 +268,7 @@ func (r *run) attempt() publish.Attempt {
 	return publish.Attempt{
 		ID: r.o.Attempt, Table: r.table.Identifier(), Branch: r.o.Branch,
 		Job: r.o.Job, RunKey: r.o.RunKey, Params: r.o.Params, Started: r.o.Started,
-		Digest: r.result.Staged.Digest, Base: r.table, Touches: r.touches(),
+		Digest: r.result.Staged.Digest, Base: r.table, Touches: r.touches(), Spares: r.spares,
 	}
 }
 
@@ -296,8 +308,8 @@ func (r *run) finish(o publish.Outcome) {
 
 // cleanUp removes the staged files that no snapshot took up. Where the commit state is unknown
 // they stay, and the error names them.
-func (r *run) cleanUp(ctx context.Context, err error) error {
-	files := r.result.Staged.Files
+func (r *run) cleanUp(ctx context.Context, o publish.Outcome, err error) error {
+	files := r.allStaged()
 	var unknown *publish.UnknownError
 	switch {
 	case errors.As(err, &unknown):
@@ -306,7 +318,7 @@ func (r *run) cleanUp(ctx context.Context, err error) error {
 		}
 		return err
 	case err == nil && r.result.Status == Published:
-		files = r.result.Plan.Discard
+		files = r.left(o)
 	}
 	removed := r.remove(ctx, files)
 	if err == nil && removed != nil {

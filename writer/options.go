@@ -54,9 +54,10 @@ type Options struct {
 
 // Progress is where a run is.
 type Progress struct {
-	// Stage is "stage", "plan" or "publish".
+	// Stage is "stage", "plan", "rewrite" or "publish".
 	Stage string
-	// Rows and Bytes are input rows and input bytes so far; Partitions are those touched so far.
+	// Rows and Bytes are input rows and input bytes so far; Partitions are those touched so far. Of
+	// "rewrite" they are rows of live files that were read, and bytes and partitions written.
 	Rows, Bytes, Partitions int64
 }
 
@@ -84,6 +85,8 @@ type Result struct {
 	BytesRead                                                        int64
 	// Plan is the last plan made: partitions before and after, files that come and go.
 	Plan *plan.Plan
+	// Carried are the files with the rows that were carried over from the files in Plan.Rewrite.
+	Carried []slice.StagedFile
 	// SchemaChanges are what Plan's publication changes in the table's schema; none where it is unchanged.
 	SchemaChanges []catalog.SchemaChange
 	// Staged is what was staged, Digest included.
@@ -92,6 +95,6 @@ type Result struct {
 	Litter []string
 	// Attempts counts the plans: 1, and one more for every lost race.
 	Attempts int
-	// Seconds is the time spent by stage: "stage", "plan", "publish".
+	// Seconds is the time spent by stage: "stage", "plan", "rewrite", "publish".
 	Seconds map[string]float64
 }

@@ -158,12 +158,12 @@ const gcPercent = 50
 func (a *app) logRun(r job.Receipt) {
 	line := []any{
 		"table", r.Table, "run_key", r.RunKey, "attempt", r.Attempt, "rows_read", r.RowsRead, "rows_written", r.RowsWritten,
-		"files_added", r.FilesAdded, "files_removed", r.FilesRemoved, "attempts", r.Attempts, "seconds", r.Seconds,
+		"files_added", r.FilesAdded, "files_removed", r.FilesRemoved, "files_rewritten", r.FilesRewritten, "rows_kept", r.RowsKept, "attempts", r.Attempts, "seconds", r.Seconds,
 	}
 	if r.SnapshotID != nil {
 		line = append(line, "snapshot_id", *r.SnapshotID)
 	}
-	for _, stage := range []string{"stage", "plan", "publish"} {
+	for _, stage := range []string{"stage", "plan", "rewrite", "publish"} {
 		line = append(line, stage+"_seconds", r.Stages[stage])
 	}
 	a.log.Debug(string(r.Status), line...)

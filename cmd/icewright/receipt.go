@@ -79,6 +79,9 @@ func receiptText(r job.Receipt) string {
 	if r.RowsFiltered > 0 {
 		fmt.Fprintf(&b, "  %s outside the slice dropped\n", plural(r.RowsFiltered, "row"))
 	}
+	if r.FilesRewritten > 0 {
+		fmt.Fprintf(&b, "  %s outside the slice carried over from %s\n", plural(r.RowsKept, "row"), plural(int64(r.FilesRewritten), "file"))
+	}
 	if r.RowsRejected > 0 {
 		fmt.Fprintf(&b, "  %s rejected, see %s\n", plural(r.RowsRejected, "row"), r.RejectsFile)
 	}

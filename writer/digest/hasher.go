@@ -52,8 +52,12 @@ type Hasher struct {
 
 // NewHasher returns a Hasher for batches of schema. Errors wrap ErrType.
 func NewHasher(schema *iceberg.Schema) (*Hasher, error) {
-	h := &Hasher{fields: schema.Fields(), byID: map[int]iceberg.NestedField{}, seeds: map[int]seed{}}
-	for _, f := range h.fields {
+	h := &Hasher{byID: map[int]iceberg.NestedField{}, seeds: map[int]seed{}}
+	for _, f := range schema.Fields() {
+		if f.ID == iceberg.RowIDFieldID || f.ID == iceberg.LastUpdatedSequenceNumberFieldID {
+			continue // where a row comes from is not what it says
+		}
+		h.fields = append(h.fields, f)
 		if err := h.add(f); err != nil {
 			return nil, err
 		}
@@ -83,12 +87,21 @@ func (h *Hasher) add(f iceberg.NestedField) error {
 // iceberg-go's SchemaToArrowSchema gives for the schema, or dictionary, large or view
 // variants of them; Sum panics on others. rec is not retained.
 func (h *Hasher) Sum(rec arrow.RecordBatch) Sum {
+	return h.SumOf(rec, nil)
+}
+
+// SumOf is Sum of the rows of rec that inside tells of; nil is all of them.
+func (h *Hasher) SumOf(rec arrow.RecordBatch, inside func(row int) bool) Sum {
 	n := int(rec.NumRows())
 	h.hi, h.lo = resize(h.hi, n), resize(h.lo, n)
 	h.Rows(rec, h.hi, h.lo)
-	s := Sum{Rows: int64(n)}
+	var s Sum
 	var carry uint64
 	for i := range h.lo {
+		if inside != nil && !inside(i) {
+			continue
+		}
+		s.Rows++
 		s.Lo, carry = bits.Add64(s.Lo, h.lo[i], 0)
 		s.Hi, _ = bits.Add64(s.Hi, h.hi[i], carry)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
@@ -14,18 +15,16 @@ import (
 	"github.com/apache/iceberg-go/table"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/digest"
+	"github.com/icewright/icewright/writer/slice"
 )
 
 // compare finds out which units hold the staged rows already.
-func compare(ctx context.Context, tbl *table.Table, base *table.Snapshot, units []*unit, live *liveFiles, scan bool) error {
+func compare(ctx context.Context, tbl *table.Table, units []*unit, scan bool) error {
 	var files []*liveFile
 	for _, u := range units {
-		if u.clean() && u.sameRows() {
-			for _, p := range u.parts {
-				files = append(files, p.live...)
-			}
+		if u.clean() && u.sameRows() && !u.straddles() {
+			files = append(files, u.files...)
 		}
 	}
 	dates := onceDates(tbl.Metadata())
@@ -34,52 +33,61 @@ func compare(ctx context.Context, tbl *table.Table, base *table.Snapshot, units 
 		return err
 	}
 	for _, u := range units {
-		var before, after digest.Sum
-		told := u.clean() && u.sameRows()
-		for _, p := range u.parts {
-			sum, ok := digest.Sum{}, told
-			for _, f := range p.live {
-				s, has := known[f]
-				sum, ok = sum.Add(s), ok && has
-			}
-			if ok || len(p.live) == 0 {
-				p.Before = &sum
-			} else {
-				told = false
-			}
-			before, after = before.Add(sum), after.Add(p.After)
-		}
+		told := u.sum(known)
 		// iceberg-go v0.7.0 cannot scan dates as timestamps: such rows are replaced, unseen.
-		if !told && scan && len(dates) == 0 && u.hasLive() && (u.sameRows() || !u.clean()) {
-			if before, err = u.scan(ctx, tbl, base); err != nil {
+		if !told && scan && len(dates) == 0 && len(u.files) > 0 && (u.sameRows() || !u.clean()) {
+			if err := u.scan(ctx, tbl); err != nil {
 				return err
 			}
-			told = true
+			told = u.sum(nil)
 		}
-		u.equal = told && u.hasLive() && before == after
+		var before, after digest.Sum
+		for _, f := range u.files {
+			if told {
+				before = before.Add(*f.sum)
+			}
+		}
+		for _, p := range u.parts {
+			after = after.Add(p.After)
+		}
+		u.equal = told && len(u.files) > 0 && before == after
 	}
 	return nil
 }
 
-func (u *unit) hasLive() bool {
+// sum notes the digests of the unit's files, where known tells them, and those of its parts, where
+// their files have rows in no other. It tells whether it has those of all files.
+func (u *unit) sum(known map[*liveFile]digest.Sum) bool {
+	told := true
+	for _, f := range u.files {
+		if s, ok := known[f]; ok && f.sum == nil {
+			f.sum = &s
+		}
+		told = told && f.sum != nil
+	}
 	for _, p := range u.parts {
-		if len(p.live) > 0 {
-			return true
+		sum, ok := digest.Sum{}, true
+		for _, f := range p.live {
+			if ok = ok && f.sum != nil && len(f.shares) == 1; ok {
+				sum = sum.Add(*f.sum)
+			}
+		}
+		if ok {
+			p.Before = &sum
+			p.RowsBefore = sum.Rows
 		}
 	}
-	return false
+	return told
 }
 
 // clean tells that no delete file may apply to the unit's live files.
 func (u *unit) clean() bool {
-	for _, p := range u.parts {
-		for _, f := range p.live {
-			if f.deleted {
-				return false
-			}
-		}
-	}
-	return true
+	return !slices.ContainsFunc(u.files, func(f *liveFile) bool { return len(f.deletes) > 0 })
+}
+
+// straddles tells that some of the unit's files have rows outside the slice.
+func (u *unit) straddles() bool {
+	return slices.ContainsFunc(u.files, func(f *liveFile) bool { return f.cover == slice.Some })
 }
 
 // sameRows tells whether the files count as many live rows as staged ones.
@@ -248,53 +256,31 @@ func footer(fs iceio.IO, path string, size int64) (_ *metadata.FileMetaData, err
 	return metadata.NewFileMetaData(footer[int64(len(footer))-length:], nil)
 }
 
-// scan reads the unit's live rows, deletes applied, and sets each part's digest.
-func (u *unit) scan(ctx context.Context, tbl *table.Table, base *table.Snapshot) (total digest.Sum, err error) {
-	if tbl, err = catalog.Readable(tbl); err != nil {
-		return digest.Sum{}, err
-	}
-	var options []table.ScanOption
-	if current := tbl.Metadata().CurrentSnapshot(); current == nil || current.SnapshotID != base.SnapshotID {
-		options = append(options, table.WithSnapshotID(base.SnapshotID))
-	}
-	s := tbl.Scan(options...)
-	defer func() { err = errors.Join(err, s.Close()) }()
-	tasks, err := s.PlanFiles(ctx)
-	if err != nil {
-		return digest.Sum{}, fmt.Errorf("plan the scan of live rows: %w", err)
-	}
-	hasher, err := digest.NewHasher(tbl.Schema())
-	if err != nil {
-		return digest.Sum{}, err
-	}
-	for _, p := range u.parts {
-		live := map[string]bool{}
-		for _, f := range p.live {
-			live[f.DataFile().FilePath()] = true
-		}
-		var mine []table.FileScanTask
-		for _, t := range tasks {
-			if live[t.File.FilePath()] {
-				mine = append(mine, t)
-			}
-		}
-		p.Before, p.RowsBefore = &digest.Sum{}, 0
-		if len(mine) == 0 {
+// scan reads the live rows, deletes applied, of the unit's files whose digest is not known yet, and
+// sets it.
+func (u *unit) scan(ctx context.Context, tbl *table.Table) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookers)
+	for _, f := range u.files {
+		if f.sum != nil {
 			continue
 		}
-		_, batches, err := s.ReadTasks(ctx, mine)
-		if err != nil {
-			return digest.Sum{}, fmt.Errorf("read the live rows of %s: %w", p.Partition.Partition.Path, err)
-		}
-		for rec, err := range batches {
+		g.Go(func() error {
+			hasher, err := digest.NewHasher(tbl.Schema())
 			if err != nil {
-				return digest.Sum{}, fmt.Errorf("read the live rows of %s: %w", p.Partition.Partition.Path, err)
+				return err
 			}
-			*p.Before = p.Before.Add(hasher.Sum(rec))
-			rec.Release()
-		}
-		p.RowsBefore = p.Before.Rows
-		total = total.Add(*p.Before)
+			var sum digest.Sum
+			for rec, err := range rowsOf(ctx, tbl, columnsOf(tbl.Schema()), f.straddler()) {
+				if err != nil {
+					return err
+				}
+				sum = sum.Add(hasher.Sum(rec))
+				rec.Release()
+			}
+			f.sum = &sum
+			return nil
+		})
 	}
-	return total, nil
+	return g.Wait()
 }

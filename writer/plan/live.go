@@ -3,11 +3,14 @@ package plan
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/icewright/icewright/writer/digest"
 	"github.com/icewright/icewright/writer/slice"
 )
 
@@ -22,17 +25,22 @@ const filePath = 2147483546
 type liveFile struct {
 	slice.LiveFile
 	cover slice.Cover
-	// home is the partition of the slice that the rows count in.
-	home slice.Partition
-	rows int64 // of a data file, less those known to be deleted
-	goes bool
+	// shares are the partitions of the slice that its rows in the slice count in.
+	shares []share
+	rows   int64 // of a data file, less those known to be deleted
+	goes   bool
+
+	// of a data file that was looked into: its live rows in the slice and the others, and the digest
+	// of those in the slice if it was wanted
+	inside, outside int64
+	sum             *digest.Sum
 
 	// of a delete file: the data file that it applies to; "" when it is for a partition, or for
 	// all (global)
 	target string
 	global bool
-	// of a data file: a delete file may apply to it
-	deleted bool
+	// of a data file: the delete files that may apply to it
+	deletes []*liveFile
 }
 
 // liveFiles are the files of the base that can matter, in the order of its manifests.
@@ -41,8 +49,9 @@ type liveFiles struct {
 	all           []*liveFile
 }
 
-// readLive reads the manifests of base that may list files of the slice.
-func readLive(ctx context.Context, tbl *table.Table, base *table.Snapshot, sc *scope) (*liveFiles, error) {
+// readLive reads the manifests of base that may list files of the slice. Where rows are to be read, be
+// it because a file may straddle the slice, it reads those of all delete files.
+func readLive(ctx context.Context, tbl *table.Table, base *table.Snapshot, sc *scope, rows bool) (*liveFiles, error) {
 	live := &liveFiles{}
 	if base == nil {
 		return live, nil
@@ -55,17 +64,41 @@ func readLive(ctx context.Context, tbl *table.Table, base *table.Snapshot, sc *s
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest list of snapshot %d: %w", base.SnapshotID, err)
 	}
+	var mine, others []iceberg.ManifestFile // others are of delete files
+	for _, m := range manifests {
+		spec, ok := sc.specs[int(m.PartitionSpecID())]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("manifest %s: the table has no partition spec %d", m.FilePath(), m.PartitionSpecID())
+		case sc.mayHold(m, spec):
+			mine = append(mine, m)
+		case m.ManifestContent() == iceberg.ManifestContentDeletes && (m.HasAddedFiles() || m.HasExistingFiles()):
+			others = append(others, m)
+		}
+	}
+	if err := live.read(ctx, fs, mine, sc); err != nil {
+		return nil, err
+	}
+	if rows || slices.ContainsFunc(live.data, func(f *liveFile) bool { return f.cover == slice.Some }) {
+		// Some writers file the deletes on a file of an older spec under the current one.
+		if err := live.read(ctx, fs, others, sc); err != nil {
+			return nil, err
+		}
+	}
+	live.applyDeletes()
+	for _, f := range live.data {
+		if f.cover == slice.All {
+			f.shares[0].rows = f.rows
+		}
+	}
+	return live, nil
+}
+
+func (l *liveFiles) read(ctx context.Context, fs iceio.IO, manifests []iceberg.ManifestFile, sc *scope) error {
 	found := make([][]*liveFile, len(manifests))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
 	for i, m := range manifests {
-		spec, ok := sc.specs[int(m.PartitionSpecID())]
-		if !ok {
-			return nil, fmt.Errorf("manifest %s: the table has no partition spec %d", m.FilePath(), m.PartitionSpecID())
-		}
-		if !sc.mayHold(m, spec) {
-			continue
-		}
 		g.Go(func() error {
 			for e, err := range m.Entries(fs, true) {
 				if err == nil {
@@ -74,38 +107,38 @@ func readLive(ctx context.Context, tbl *table.Table, base *table.Snapshot, sc *s
 				if err != nil {
 					return fmt.Errorf("read manifest %s: %w", m.FilePath(), err)
 				}
-				if f := newLiveFile(e, m, spec, sc); f != nil {
-					found[i] = append(found[i], f)
-				}
+				found[i] = append(found[i], newLiveFile(e, m, sc.specs[int(m.PartitionSpecID())], sc))
 			}
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return err
 	}
 	for _, files := range found {
 		for _, f := range files {
-			live.all = append(live.all, f)
+			l.all = append(l.all, f)
 			if f.DataFile().ContentType() == iceberg.EntryContentData {
-				live.data = append(live.data, f)
+				l.data = append(l.data, f)
 			} else {
-				live.deletes = append(live.deletes, f)
+				l.deletes = append(l.deletes, f)
 			}
 		}
 	}
-	live.applyDeletes()
-	return live, nil
+	return nil
 }
 
 func newLiveFile(e iceberg.ManifestEntry, m iceberg.ManifestFile, spec iceberg.PartitionSpec, sc *scope) *liveFile {
 	df := e.DataFile()
 	p := slice.PartitionOf(df, spec, sc.schema)
-	f := &liveFile{LiveFile: slice.LiveFile{ManifestEntry: e, Partition: p, Manifest: m.FilePath()}, home: p}
+	f := &liveFile{LiveFile: slice.LiveFile{ManifestEntry: e, Partition: p, Manifest: m.FilePath()}}
 	switch df.ContentType() {
 	case iceberg.EntryContentData:
+		var home slice.Partition
 		f.rows = df.Count()
-		f.cover, f.home = sc.cover(df, spec, p, sc.schema)
+		if f.cover, home = sc.cover(df, spec, p, sc.schema); f.cover == slice.All {
+			f.shares = []share{{home: home}}
+		}
 	case iceberg.EntryContentPosDeletes:
 		f.target = targetOf(df)
 	default:
@@ -150,15 +183,16 @@ func (l *liveFiles) applyDeletes() {
 	for _, f := range l.data {
 		for _, d := range byTarget[f.DataFile().FilePath()] {
 			if d.SequenceNum() >= f.SequenceNum() {
-				f.deleted = true
+				f.deletes = append(f.deletes, d)
 				f.rows = max(0, f.rows-d.DataFile().Count())
 			}
 		}
-		for _, d := range byPartition[f.Partition.Key] {
-			f.deleted = f.deleted || d.mayApply(f)
-		}
-		for _, d := range global {
-			f.deleted = f.deleted || d.mayApply(f)
+		for _, wide := range [...][]*liveFile{byPartition[f.Partition.Key], global} {
+			for _, d := range wide {
+				if d.mayApply(f) {
+					f.deletes = append(f.deletes, d)
+				}
+			}
 		}
 	}
 }
@@ -169,35 +203,6 @@ func (f *liveFile) mayApply(data *liveFile) bool {
 		return f.SequenceNum() >= data.SequenceNum()
 	}
 	return f.SequenceNum() > data.SequenceNum()
-}
-
-// refuseStraddlers refuses files that may hold rows of the slice and others.
-func (l *liveFiles) refuseStraddlers(sc *scope) error {
-	var first *liveFile
-	n := 0
-	for _, f := range l.data {
-		if f.cover == slice.Some {
-			if n++; first == nil {
-				first = f
-			}
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	df, spec := first.DataFile(), sc.specs[first.Partition.SpecID]
-	more := ""
-	if n > 1 {
-		more = fmt.Sprintf(" (and %d more like it)", n-1)
-	}
-	if sc.declared == nil {
-		return guard("rewrite the files of older specs under the current one, or replace the whole table with --replace-table",
-			"live file %s%s was written under partition spec %d and may hold rows of the partitions that the input touches, among others: it has %s",
-			df.FilePath(), more, spec.ID(), sc.hull.Known(df, spec, sc.schema))
-	}
-	return guard("choose a slice that takes in or leaves out whole files, for instance whole partitions; or rewrite the file so that its bounds tell",
-		"live file %s%s may hold rows inside the slice and outside: it has %s, and the slice is %s",
-		df.FilePath(), more, sc.declared.Known(df, spec, sc.schema), sc.declared)
 }
 
 // removed are the files that go: the data files of changed partitions, and the delete files

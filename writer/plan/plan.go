@@ -1,10 +1,12 @@
 // Package plan decides what publishing staged files would change: which live files of the
 // slice go, which staged files come, partition by partition, and whether a guard refuses it.
 // A plan is a value, made against one snapshot and made again for the next. Planning reads
-// manifests, Parquet footers and, under CompareRows, rows; it writes nothing.
+// manifests, Parquet footers and, where files may straddle the slice or under CompareRows, rows;
+// it writes nothing: rows that have to be carried over are its reader's to write.
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -47,6 +49,12 @@ type Options struct {
 	// CompareRows scans the live rows of a partition where its files do not tell their digest,
 	// to see whether anything would change. The default, false, replaces such a partition.
 	CompareRows bool
+	// Partitions makes what tells the partitions of rows under spec, in batches with the columns of schema.
+	// It must agree with what staged the files. Without it, files of other specs that may straddle the
+	// partitions of the staged files are an error; Slice and ReplaceTable don't need it.
+	Partitions func(schema *iceberg.Schema, spec iceberg.PartitionSpec) (Partitions, error)
+	// Looks remembers what the run's last plan found in files. The default, nil, looks anew.
+	Looks *Looks
 }
 
 // Plan is what publishing the staged files on Base would change.
@@ -56,8 +64,12 @@ type Plan struct {
 	// Add are the staged files to publish, Discard those whose rows are live already. Together
 	// they are all staged files, in their order.
 	Add, Discard []slice.StagedFile
-	// Remove are the live data and delete files that go, in the order of Base's manifests.
+	// Remove are the live data and delete files that go.
 	Remove []slice.LiveFile
+	// Rewrite are the data files of Remove that straddle the slice, in the order of Base's manifests. The
+	// plan is for them to go only once their other rows, RowsKept in all, are carried over.
+	Rewrite  []Straddler
+	RowsKept int64
 	// Partitions are those of the slice, sorted by path.
 	Partitions []Partition
 	// Unchanged says that there is nothing to publish: Add and Remove are empty.
@@ -65,7 +77,8 @@ type Plan struct {
 	// RowsWritten are the rows of Add, RowsUnchanged those of Discard.
 	RowsWritten, RowsUnchanged int64
 
-	scope *scope
+	scope   *scope
+	options Options
 }
 
 // Partition is what a plan does to the part of the slice that lies in one partition.
@@ -73,7 +86,8 @@ type Partition struct {
 	Partition slice.Partition
 	// RowsBefore are the live rows of the slice: those of the data files, less those that
 	// deletion vectors and position deletes for a single data file delete. Other deletes do not
-	// tell how many rows they hit and are not counted, so RowsBefore may be too high.
+	// tell how many rows they hit and are not counted, so RowsBefore may be too high. Rows of files
+	// that straddle the slice are exact.
 	RowsBefore, RowsAfter int64
 	// Before is the digest of the live rows; nil when the files do not tell it, or when the row
 	// counts show by themselves that it differs.
@@ -110,12 +124,23 @@ func (p *Plan) Touches(f iceberg.DataFile, spec iceberg.PartitionSpec, schema *i
 	return cover != slice.None
 }
 
+// Apart tells that no row of the plan's slice can be inside s.
+func (p *Plan) Apart(s *slice.Slice) bool {
+	switch {
+	case p.scope.whole:
+		return false
+	case p.scope.declared != nil:
+		return p.scope.declared.Apart(s)
+	}
+	return p.scope.hull.Apart(s)
+}
+
 // Replace plans to swap the contents of the slice, on the head of o.Branch, for the staged
 // files, which must be under the table's current spec and inside the slice.
 //
-// Live files of older specs count as well: those wholly inside the slice go, one that may hold
-// rows of it and others is refused. Delete files go when they can apply to no data file that
-// stays. A partition whose live rows have the digest of the staged ones keeps its files.
+// Live files of older specs count as well. Files wholly inside the slice go; those that hold rows
+// of it and others go too, and are in Rewrite. Delete files go when they can apply to no data file
+// that stays. A partition whose live rows have the digest of the staged ones keeps its files.
 //
 // Refusals are *GuardError and wrap ErrGuard.
 func Replace(ctx context.Context, tbl *table.Table, staged []slice.StagedFile, o Options) (*Plan, error) {
@@ -126,7 +151,7 @@ func Replace(ctx context.Context, tbl *table.Table, staged []slice.StagedFile, o
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Base: head(tbl.Metadata(), o.Branch), scope: sc}
+	p := &Plan{Base: head(tbl.Metadata(), o.Branch), scope: sc, options: o}
 	if sc.rows == 0 {
 		switch {
 		case o.OnEmpty == OnEmptyKeep:
@@ -142,15 +167,15 @@ func Replace(ctx context.Context, tbl *table.Table, staged []slice.StagedFile, o
 				"the input has no rows, so it touches no partition that could be cleared")
 		}
 	}
-	live, err := readLive(ctx, tbl, p.Base, sc)
+	live, err := readLive(ctx, tbl, p.Base, sc, o.CompareRows)
 	if err != nil {
 		return nil, err
 	}
-	if err := live.refuseStraddlers(sc); err != nil {
+	if err := live.settle(ctx, tbl, sc, o); err != nil {
 		return nil, err
 	}
 	units := group(live, staged, sc)
-	if err := compare(ctx, tbl, p.Base, units, live, o.CompareRows); err != nil {
+	if err := compare(ctx, tbl, units, o.CompareRows); err != nil {
 		return nil, err
 	}
 	if err := checkShrink(units, sc, o); err != nil {
@@ -172,11 +197,12 @@ func head(meta table.Metadata, branch string) *table.Snapshot {
 	return meta.CurrentSnapshot()
 }
 
-// unit is what is compared as one: a partition, or the whole slice where its live files are
-// under several specs, whose partitions do not correspond.
+// unit is what is compared as one: a partition, partitions that share a file of another spec, or
+// the whole slice where its live files are under several specs, whose partitions do not correspond.
 type unit struct {
 	parts []*part
-	equal bool // the live rows are the staged rows
+	files []*liveFile // that have rows in the parts
+	equal bool        // the live rows are the staged rows
 }
 
 // part is the slice's share of one partition.
@@ -206,28 +232,46 @@ func group(live *liveFiles, staged []slice.StagedFile, sc *scope) []*unit {
 		p.FilesAfter++
 	}
 	for _, f := range live.data {
-		if f.cover != slice.All {
-			continue
+		for _, share := range f.shares {
+			p := of(share.home)
+			p.live = append(p.live, f)
+			p.RowsBefore += share.rows
+			p.FilesBefore++
 		}
-		p := of(f.home)
-		p.live = append(p.live, f)
-		p.RowsBefore += f.rows
-		p.FilesBefore++
 	}
-	slices.SortFunc(parts, func(a, b *part) int {
-		if c := strings.Compare(a.Partition.Partition.Path, b.Partition.Partition.Path); c != 0 {
-			return c
+	slices.SortFunc(parts, func(a, b *part) int { return a.Partition.compare(b.Partition) })
+	return unite(parts, live)
+}
+
+// unite makes the units.
+func unite(parts []*part, live *liveFiles) []*unit {
+	foreign := slices.ContainsFunc(parts, func(p *part) bool { return p.foreign })
+	shared := &unit{}
+	var units []*unit
+	of := map[string]*unit{} // by partition
+	for _, p := range parts {
+		u := &unit{}
+		if foreign || slices.ContainsFunc(p.live, func(f *liveFile) bool { return len(f.shares) > 1 }) {
+			u = shared
 		}
-		return strings.Compare(a.Partition.Partition.Key, b.Partition.Partition.Key)
-	})
-	if slices.ContainsFunc(parts, func(p *part) bool { return p.foreign }) {
-		return []*unit{{parts: parts}}
+		if len(u.parts) == 0 {
+			units = append(units, u)
+		}
+		u.parts = append(u.parts, p)
+		of[p.Partition.Partition.Key] = u
 	}
-	units := make([]*unit, len(parts))
-	for i, p := range parts {
-		units[i] = &unit{parts: []*part{p}}
+	for _, f := range live.data {
+		if len(f.shares) > 0 {
+			u := of[f.shares[0].home.Key]
+			u.files = append(u.files, f)
+		}
 	}
 	return units
+}
+
+// compare orders partitions by path.
+func (p Partition) compare(o Partition) int {
+	return cmp.Or(strings.Compare(p.Partition.Path, o.Partition.Path), strings.Compare(p.Partition.Key, o.Partition.Key))
 }
 
 // decide fills in what comes, what goes and what stays.
@@ -243,17 +287,26 @@ func (p *Plan) decide(units []*unit, staged []slice.StagedFile, live *liveFiles)
 			}
 			part.Changed = !u.equal
 			if u.equal {
+				if part.Before == nil { // of files shared with other partitions, which are equal as a whole
+					part.Before = &part.After
+				}
 				part.After, part.FilesAfter = *part.Before, part.FilesBefore
 				part.RowsAfter = part.Before.Rows
 				for _, f := range part.staged {
 					kept[f.FilePath()] = true
 				}
-			} else {
-				for _, f := range part.live {
-					f.goes = true
-				}
 			}
 			p.Partitions = append(p.Partitions, part.Partition)
+		}
+		for _, f := range u.files {
+			f.goes = !u.equal
+		}
+	}
+	slices.SortFunc(p.Partitions, Partition.compare)
+	for _, f := range live.data {
+		if f.goes && f.cover == slice.Some {
+			p.Rewrite = append(p.Rewrite, f.straddler())
+			p.RowsKept += f.outside
 		}
 	}
 	for _, f := range staged {

@@ -281,7 +281,7 @@ func (b *bench) evolve(d *datadriven.TestData) string {
 
 func (b *bench) plan(d *datadriven.TestData) string {
 	tbl := b.table()
-	var o plan.Options
+	o := plan.Options{Partitions: partitions}
 	publishIt := false
 	for _, arg := range d.CmdArgs {
 		var err error
@@ -346,22 +346,52 @@ func (b *bench) plan(d *datadriven.TestData) string {
 	if len(gone) > 0 {
 		fmt.Fprintln(&out, "remove", strings.Join(gone, " "))
 	}
+	for _, f := range p.Rewrite {
+		fmt.Fprintf(&out, "rewrite %s: %d rows go, %d stay\n", b.names[f.DataFile().FilePath()], f.Removed, f.Kept)
+	}
 	b.checkTouches(p, tbl)
 	if len(p.Add)+len(p.Discard) != len(staged) {
 		b.Errorf("%d added + %d discarded of %d staged files", len(p.Add), len(p.Discard), len(staged))
 	}
 	if publishIt {
 		if !p.Unchanged {
-			c := &publish.Change{Operation: table.OpOverwrite, Remove: p.Remove}
-			for _, f := range p.Add {
-				c.Add = append(c.Add, f.DataFile)
-			}
-			b.publish(tbl, c)
+			b.publish(tbl, b.change(tbl, p))
 			b.news()
 		}
 		out.WriteString(b.rows())
 	}
 	return out.String()
+}
+
+func partitions(schema *iceberg.Schema, spec iceberg.PartitionSpec) (plan.Partitions, error) {
+	return stage.NewPartitions(schema, spec)
+}
+
+// change is what p asks for, with the rows that it keeps carried over.
+func (b *bench) change(tbl *table.Table, p *plan.Plan) *publish.Change {
+	b.Helper()
+	files := p.Add
+	if len(p.Rewrite) > 0 {
+		outside, err := p.Outside(tbl.Schema())
+		b.ok(err)
+		res, err := stage.Stage(b.Context(), tbl, func(yield func(arrowconv.Batch, error) bool) {
+			for rec, err := range p.Rows(b.Context(), tbl, p.Rewrite...) {
+				if !yield(arrowconv.Batch{RecordBatch: rec}, err) {
+					return
+				}
+			}
+		}, stage.Options{Only: outside, Carried: true})
+		b.ok(err)
+		if res.RowsStaged != p.RowsKept {
+			b.Errorf("%d rows carried over, the plan says %d", res.RowsStaged, p.RowsKept)
+		}
+		files = slices.Concat(files, res.Files)
+	}
+	c := &publish.Change{Operation: table.OpOverwrite, Remove: p.Remove}
+	for _, f := range files {
+		c.Add = append(c.Add, f.DataFile)
+	}
+	return c
 }
 
 // checkTouches: every file that goes or comes is one that the fence would look at.

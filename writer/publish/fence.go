@@ -80,6 +80,9 @@ func (l *loop) touched(ctx context.Context, tbl *table.Table, s *table.Snapshot)
 			if e.SnapshotID() != s.SnapshotID || e.Status() == iceberg.EntryStatusEXISTING {
 				continue
 			}
+			if l.attempt.Spares != nil && l.attempt.Spares(s, e, meta.CurrentSchema()) {
+				continue
+			}
 			if l.attempt.Touches(e.DataFile(), *spec, meta.CurrentSchema()) {
 				return true, nil
 			}

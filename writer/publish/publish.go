@@ -104,6 +104,9 @@ type Attempt struct {
 	// Touches tells whether a file lies in the slice of the run. It is asked about files that
 	// other snapshots added or removed.
 	Touches func(f iceberg.DataFile, spec iceberg.PartitionSpec, schema *iceberg.Schema) bool
+	// Spares tells that an entry of another attempt's snapshot, which added or removed a file in the slice,
+	// changed no row of it. The default, nil, says so of none.
+	Spares func(by *table.Snapshot, e iceberg.ManifestEntry, schema *iceberg.Schema) bool
 }
 
 // Options bounds the loop. The zero value is right for a run.
@@ -126,6 +129,9 @@ type Outcome struct {
 	Base *table.Snapshot
 	// Tries counts the plans.
 	Tries int
+	// Unseen says that a commit made for an earlier plan may have landed as well, in a snapshot that the
+	// catalog does not show: what it added is not to be removed.
+	Unseen bool
 }
 
 // Publish asks plan for a change and commits it, until it landed or can't. See the argument at
@@ -270,6 +276,7 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 		case fate == fateUnseen:
 			// It may have landed and be overwritten by now. The metadata files stay, for the
 			// snapshots out of sight; the slice is planned again on what the table shows.
+			l.outcome.Unseen = true
 			return false, nil
 		}
 		if lasting(class) || l.options.Now().After(deadline) {

@@ -21,6 +21,13 @@ type Selection struct {
 	rows  int
 }
 
+// Select is the selection of a batch of n rows that inside tells of each.
+func Select(n int, inside func(i int) bool) *Selection {
+	s := &Selection{newMask(n), n}
+	selectFunc(n, s.words, inside)
+	return s
+}
+
 // Len is the number of rows of the batch.
 func (s *Selection) Len() int { return s.rows }
 

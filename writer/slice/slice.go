@@ -89,6 +89,9 @@ func (s *Slice) Columns() []int {
 	return ids
 }
 
+// Apart tells that no row is inside both slices, as far as their normal forms prove it.
+func (s *Slice) Apart(o *Slice) bool { return join(and, s.root, o.root).op == never }
+
 // column is a column of the table, or a field of a struct, that a condition is about.
 type column struct {
 	id   int

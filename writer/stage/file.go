@@ -99,19 +99,20 @@ type fileWriter struct {
 	schemaDoc string
 	logical   map[int]string
 	spill     *spillFile
+	carried   bool
 
 	id    uuid.UUID // of the call of Stage, in the names of its files
 	mu    sync.Mutex
 	begun map[string]bool // locations, to be removed if staging fails
 }
 
-func newFileWriter(fsys iceio.WriteFileIO, meta table.Metadata, enc *encoder, spill *spillFile, id uuid.UUID) (*fileWriter, error) {
+func newFileWriter(fsys iceio.WriteFileIO, meta table.Metadata, enc *encoder, spill *spillFile, o Options) (*fileWriter, error) {
 	doc, err := json.Marshal(meta.CurrentSchema())
 	if err != nil {
 		return nil, fmt.Errorf("stage: schema as JSON: %w", err)
 	}
 	w := &fileWriter{
-		fsys: fsys, enc: enc, spill: spill, id: id,
+		fsys: fsys, enc: enc, spill: spill, id: o.ID, carried: o.Carried,
 		locations: newLocations(meta.Location(), meta.Properties()),
 		schema:    meta.CurrentSchema(), spec: meta.PartitionSpec(),
 		schemaDoc: string(doc), logical: map[int]string{}, begun: map[string]bool{},
@@ -150,7 +151,7 @@ func avroLogical(t iceberg.Type) string {
 // write writes one file from start to end. On error no file is left.
 func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, error) {
 	w.mu.Lock()
-	location := w.locations.file(t.part.partition.Path, dataName(t.index, w.id, len(w.begun)))
+	location := w.locations.file(t.part.partition.Path, dataName(t.index, w.carried, w.id, len(w.begun)))
 	w.begun[location] = true
 	w.mu.Unlock()
 

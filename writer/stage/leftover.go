@@ -17,13 +17,18 @@ import (
 	"github.com/icewright/icewright/writer/slice"
 )
 
-// dataName names a data file: its number within its partition, the call of Stage, its number within
-// that. Spark's names have the same parts, but no UUID of version 7.
-func dataName(index int, id uuid.UUID, n int) string {
-	return fmt.Sprintf("%05d-0-%s-%05d.parquet", index, id, n)
+// dataName names a data file: its number within its partition, 1 if its rows were carried over and
+// else 0, the call of Stage, its number within that. Spark's names have the same parts, but no UUID of
+// version 7.
+func dataName(index int, carried bool, id uuid.UUID, n int) string {
+	kind := 0
+	if carried {
+		kind = 1
+	}
+	return fmt.Sprintf("%05d-%d-%s-%05d.parquet", index, kind, id, n)
 }
 
-var ownDataName = regexp.MustCompile(`(?:^|-)\d{5,}-0-([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-\d{5,}\.parquet$`)
+var ownDataName = regexp.MustCompile(`(?:^|-)\d{5,}-([01])-([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-\d{5,}\.parquet$`)
 
 // StagedBy tells from a file's name, folders left out, which call of Stage wrote it; false: none did.
 func StagedBy(name string) (id uuid.UUID, ok bool) {
@@ -31,8 +36,14 @@ func StagedBy(name string) (id uuid.UUID, ok bool) {
 	if m == nil {
 		return id, false
 	}
-	id, err := uuid.Parse(m[1])
+	id, err := uuid.Parse(m[2])
 	return id, err == nil
+}
+
+// IsCarried tells from a data file's name, folders left out, whether it was staged with Options.Carried.
+func IsCarried(name string) bool {
+	m := ownDataName.FindStringSubmatch(name)
+	return m != nil && m[1] == "1"
 }
 
 // Folder is where data files of the table are staged, and whether they are the only ones there: a

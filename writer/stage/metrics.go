@@ -98,6 +98,9 @@ func setMetricsModes(leaves []*leaf, props iceberg.Properties, sorted map[int]bo
 			}
 			l.mode = m
 		}
+		if l.id == iceberg.RowIDFieldID || l.id == iceberg.LastUpdatedSequenceNumberFieldID {
+			l.mode = modeNone // no filter is on them, and not every reader knows the ids
+		}
 	}
 	return nil
 }

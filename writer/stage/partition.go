@@ -3,10 +3,26 @@ package stage
 import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
-	"github.com/apache/iceberg-go/table"
 
 	"github.com/icewright/icewright/writer/slice"
 )
+
+// Partitions tells the partitions of rows as Stage routes them. It is for one goroutine.
+type Partitions struct{ p *partitioner }
+
+// NewPartitions returns the Partitions of batches with the columns of schema, which has spec's source
+// columns and may lack others. Errors wrap ErrUnsupported.
+func NewPartitions(schema *iceberg.Schema, spec iceberg.PartitionSpec) (*Partitions, error) {
+	p, err := newPartitioner(schema, spec)
+	return &Partitions{p}, err
+}
+
+// Of returns the number of each row's partition, in order of first appearance. The result is valid
+// until the next call.
+func (p *Partitions) Of(rec arrow.RecordBatch) []int32 { return p.p.number(rec) }
+
+// Partition returns the partition with a number that Of gave.
+func (p *Partitions) Partition(number int) slice.Partition { return p.p.partition(number) }
 
 // partitioner numbers the partitions of a spec in order of first appearance.
 type partitioner struct {
@@ -20,8 +36,8 @@ type partitioner struct {
 	rows   []int32
 }
 
-func newPartitioner(tbl table.Metadata) (*partitioner, error) {
-	p := &partitioner{schema: tbl.CurrentSchema(), spec: tbl.PartitionSpec()}
+func newPartitioner(schema *iceberg.Schema, spec iceberg.PartitionSpec) (*partitioner, error) {
+	p := &partitioner{schema: schema, spec: spec}
 	for i := range p.spec.NumFields() {
 		f := p.spec.Field(i)
 		t, err := newTransformer(p.schema, f.SourceID(), f.Transform)

@@ -60,7 +60,7 @@ func newRouter(s *staging, as *arrow.Schema) (*router, error) {
 		return nil, err
 	}
 	r.overhead = int64(len(r.layouts)) * columnOverhead
-	r.partitioner, err = newPartitioner(s.meta)
+	r.partitioner, err = newPartitioner(s.meta.CurrentSchema(), s.meta.PartitionSpec())
 	return r, err
 }
 
@@ -151,13 +151,29 @@ func (r *router) inside(b arrowconv.Batch) ([]int32, error) {
 			}
 			r.rows = sel.AppendRows(r.rows)
 			r.result.RowsFiltered += b.NumRows() - int64(len(r.rows))
-			return r.rows, nil
+			return r.only(b, r.rows)
 		}
 	}
 	for i := range int32(b.NumRows()) {
 		r.rows = append(r.rows, i)
 	}
-	return r.rows, nil
+	return r.only(b, r.rows)
+}
+
+func (r *router) only(b arrowconv.Batch, rows []int32) ([]int32, error) {
+	if r.o.Only == nil {
+		return rows, nil
+	}
+	sel, err := r.o.Only(b)
+	if err != nil {
+		return nil, fmt.Errorf("stage: %s: %w", b.Source, err)
+	}
+	if sel == nil {
+		return rows, nil
+	}
+	picked := slices.DeleteFunc(rows, func(row int32) bool { return !sel.Inside(int(row)) })
+	r.result.RowsFiltered += int64(len(rows) - len(picked))
+	return picked, nil
 }
 
 // route copies rows of a batch to their partitions.

@@ -29,6 +29,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
@@ -64,6 +65,12 @@ type Options struct {
 	// Outside says what to do with rows outside Slice. The default fails, because such rows are
 	// more often a mistake in the job than noise in the data.
 	Outside Outside
+	// Only picks the rows to stage among those inside Slice; nil of a batch is all of them. Others count as
+	// filtered. The default, nil, is all.
+	Only func(arrow.RecordBatch) (*slice.Selection, error)
+	// Carried says that the rows come from the table, to be written anew. What holds of arrowconv's
+	// batches need not hold of them, and their files' names say so: 00000-1-… instead of 00000-0-…
+	Carried bool
 	// Memory bounds the bytes held in buffers: rows, segments, row groups. The default, 0, is
 	// 1 GiB. The Go heap's slack between collections is part of it, given that the process
 	// sets debug.SetMemoryLimit accordingly.
@@ -254,7 +261,7 @@ func newStaging(ctx context.Context, tbl *table.Table, o Options) (*staging, err
 	}
 	s.plan = newSizes(o.Memory, set, s.workers[0].sorter != nil)
 	s.inUse = semaphore.NewWeighted(s.plan.segments)
-	if s.files, err = newFileWriter(wfs, meta, s.workers[0].enc, s.spill, o.ID); err != nil {
+	if s.files, err = newFileWriter(wfs, meta, s.workers[0].enc, s.spill, o); err != nil {
 		return nil, err
 	}
 	s.router, err = newRouter(s, as)

@@ -51,7 +51,7 @@ func newWorker(s *staging, set settings, as *arrow.Schema) (*worker, error) {
 		return nil, err
 	}
 	if w.hasher, err = digest.NewHasher(schema); err == nil {
-		w.hasher.Canonical = true // of arrowconv
+		w.hasher.Canonical = !s.o.Carried // arrowconv's are
 	}
 	return w, err
 }

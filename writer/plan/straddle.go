@@ -1,0 +1,435 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/writer/digest"
+	"github.com/icewright/icewright/writer/slice"
+)
+
+// Straddler is a live data file with rows of the slice and others. It goes; the others are carried
+// over: written anew, under the table's current spec, and published in the same snapshot.
+type Straddler struct {
+	slice.LiveFile
+	// Removed and Kept count its live rows: those of the slice, and the others.
+	Removed, Kept int64
+	// Origin names the file and the delete files on it. Rows carried over from it are right for as
+	// long as a base has the same.
+	Origin string
+
+	task table.FileScanTask
+}
+
+// Partitions tells which partitions rows lie in. It numbers them in order of first appearance.
+type Partitions interface {
+	// Of gives each row's partition. The result is valid until the next call.
+	Of(rec arrow.RecordBatch) []int32
+	Partition(number int) slice.Partition
+}
+
+// Looks remembers what was found in files, from one plan of a run to the next: all with one slice,
+// the same staged files and the same options. The zero value is empty.
+type Looks struct {
+	mu   sync.Mutex
+	seen map[string]look // by origin
+}
+
+// look is what a file was found to hold.
+type look struct {
+	inside, outside int64
+	shares          []share
+	sum             *digest.Sum // of the rows inside, under CompareRows
+}
+
+// share is the number of a file's rows of the slice that lie in one partition.
+type share struct {
+	home slice.Partition
+	rows int64
+}
+
+// lookers bounds the files that are looked into at once. Each is read as a stream, batch by batch.
+var lookers = runtime.GOMAXPROCS(0)
+
+// settle finds out about the files whose manifest entries prove neither that they lie inside the
+// slice nor that they lie outside. It reads their rows: just the columns that decide, unless the
+// digests of the rows inside are wanted.
+func (l *liveFiles) settle(ctx context.Context, tbl *table.Table, sc *scope, o Options) error {
+	var open []*liveFile
+	for _, f := range l.data {
+		if f.cover == slice.Some {
+			open = append(open, f)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	s, err := newSight(tbl, sc, o)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookers)
+	for _, f := range open {
+		g.Go(func() error {
+			found, err := s.look(ctx, f)
+			if err != nil {
+				return err
+			}
+			f.inside, f.outside, f.shares, f.sum = found.inside, found.outside, found.shares, found.sum
+			switch {
+			case found.inside == 0:
+				f.cover = slice.None
+			case found.outside == 0:
+				f.cover = slice.All
+			}
+			f.rows = found.inside
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// sight looks into files.
+type sight struct {
+	tbl     *table.Table
+	sc      *scope
+	o       Options
+	columns []string // top-level
+	schema  *iceberg.Schema
+}
+
+func newSight(tbl *table.Table, sc *scope, o Options) (*sight, error) {
+	s := &sight{tbl: tbl, sc: sc, o: o, schema: tbl.Schema(), columns: columnsOf(tbl.Schema())}
+	if o.CompareRows {
+		return s, nil
+	}
+	s.columns = catalog.ReadableColumns(tbl, s.schema, holding(s.schema, sc.deciding()))
+	var err error
+	s.schema, err = s.schema.Select(true, s.columns...)
+	return s, err
+}
+
+// deciding are the field ids of the columns that tell whether a row is in the slice.
+func (sc *scope) deciding() []int {
+	if sc.declared != nil {
+		return sc.declared.Columns()
+	}
+	var ids []int
+	for _, f := range sc.spec.Fields() {
+		ids = append(ids, f.SourceIDs...)
+	}
+	return ids
+}
+
+// holding are the top-level columns that are, or lie around, the fields with those ids.
+func holding(schema *iceberg.Schema, ids []int) []string {
+	var names []string
+	for _, f := range schema.Fields() {
+		if slices.ContainsFunc(ids, func(id int) bool {
+			path, _ := schema.FindColumnName(id)
+			return f.ID == id || strings.HasPrefix(path, f.Name+".")
+		}) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+func (s *sight) look(ctx context.Context, f *liveFile) (found look, err error) {
+	origin := f.origin()
+	if known, ok := s.o.Looks.get(origin); ok {
+		return known, nil
+	}
+	if err := s.check(ctx, f); err != nil {
+		return look{}, err
+	}
+	sieve, err := newSieve(s.sc, s.schema, s.o)
+	if err != nil {
+		return look{}, err
+	}
+	var hasher *digest.Hasher
+	if s.o.CompareRows {
+		found.sum = &digest.Sum{}
+		if hasher, err = digest.NewHasher(s.schema); err != nil {
+			return look{}, err
+		}
+	}
+	for rec, err := range rowsOf(ctx, s.tbl, s.columns, f.straddler()) {
+		if err != nil {
+			return look{}, err
+		}
+		in, err := sieve.inside(rec)
+		if err == nil {
+			n := int64(in.Count())
+			found.inside, found.outside = found.inside+n, found.outside+rec.NumRows()-n
+			if hasher != nil {
+				*found.sum = found.sum.Add(hasher.SumOf(rec, in.Inside))
+			}
+		}
+		rec.Release()
+		if err != nil {
+			return look{}, err
+		}
+	}
+	if live, least := found.inside+found.outside, f.leastRows(); live > f.DataFile().Count() || live < least {
+		return look{}, guard("see with another engine whether the table is intact", "live file %s has %d rows by its manifest entry, and %d that live were read",
+			f.DataFile().FilePath(), f.DataFile().Count(), live)
+	}
+	if found.shares = sieve.shares(); s.sc.declared != nil && found.inside > 0 {
+		found.shares = []share{{f.Partition, found.inside}}
+	}
+	s.o.Looks.put(origin, found)
+	return found, nil
+}
+
+// leastRows is how many rows of a data file live at least: delete files may name rows twice, or rows
+// that other ones delete as well, and equality deletes may hit any number.
+func (f *liveFile) leastRows() int64 {
+	n := f.DataFile().Count()
+	for _, d := range f.deletes {
+		if d.DataFile().ContentType() != iceberg.EntryContentPosDeletes {
+			return 0
+		}
+		n -= d.DataFile().Count()
+	}
+	return max(0, n)
+}
+
+// check refuses files that cannot be read here, before any of their rows is lost.
+func (s *sight) check(ctx context.Context, f *liveFile) error {
+	df := f.DataFile()
+	if df.FileFormat() != iceberg.ParquetFile {
+		return cannotRead(df, "it is in the format "+string(df.FileFormat())+", and icewright reads Parquet")
+	}
+	spec := s.sc.specs[f.Partition.SpecID]
+	var fields []iceberg.PartitionField
+	for _, p := range spec.Fields() {
+		if _, ok := p.Transform.(iceberg.IdentityTransform); ok {
+			fields = append(fields, p)
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	// Files that were imported from Hive lack the columns that they are partitioned by. By the spec their
+	// values come from the partition; iceberg-go v0.7.0 reads nulls.
+	fs, err := s.tbl.FS(ctx)
+	if err != nil {
+		return err
+	}
+	meta, err := footer(fs, df.FilePath(), df.FileSizeBytes())
+	if err != nil {
+		return fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
+	}
+	if meta == nil {
+		return cannotRead(df, "it is encrypted")
+	}
+	mapping := s.tbl.NameMapping()
+	for _, p := range fields {
+		has := false
+		for i := range meta.Schema.NumColumns() {
+			c := meta.Schema.Column(i)
+			id := int(c.SchemaNode().FieldID())
+			has = has || id == p.SourceID() || id < 0 && slices.ContainsFunc(mapping, func(m iceberg.MappedField) bool {
+				return m.FieldID != nil && *m.FieldID == p.SourceID() && slices.Contains(m.Names, c.Path())
+			})
+		}
+		if name, nested := s.tbl.Schema().FindColumnName(p.SourceID()); !has && nested && !strings.Contains(name, ".") {
+			return cannotRead(df, fmt.Sprintf("it lacks column %q, by which it is partitioned", name))
+		}
+	}
+	return nil
+}
+
+func cannotRead(df iceberg.DataFile, why string) error {
+	return guard("rewrite it with another engine, in Spark: CALL catalog.system.rewrite_data_files; or choose a slice that takes in or leaves out whole files",
+		"live file %s may hold rows inside the slice and outside, and its rows cannot be read: %s", df.FilePath(), why)
+}
+
+func (l *Looks) get(origin string) (look, bool) {
+	if l == nil {
+		return look{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found, ok := l.seen[origin]
+	return found, ok
+}
+
+func (l *Looks) put(origin string, found look) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen == nil {
+		l.seen = map[string]look{}
+	}
+	l.seen[origin] = found
+}
+
+// sieve tells the rows of the slice from others, and counts them by partition where the slice is
+// the partitions of the staged files.
+type sieve struct {
+	sc         *scope
+	partitions Partitions
+	touched    []bool  // by number
+	rows       []int64 // inside, by number
+}
+
+func newSieve(sc *scope, schema *iceberg.Schema, o Options) (*sieve, error) {
+	s := &sieve{sc: sc}
+	if sc.declared != nil {
+		return s, nil
+	}
+	if o.Partitions == nil {
+		return nil, errors.New("plan: Options.Partitions is missing, and files of other specs may hold rows of the slice")
+	}
+	var err error
+	s.partitions, err = o.Partitions(schema, sc.spec)
+	return s, err
+}
+
+// inside tells which rows of rec are in the slice.
+func (s *sieve) inside(rec arrow.RecordBatch) (*slice.Selection, error) {
+	n := int(rec.NumRows())
+	if s.sc.declared != nil {
+		sel, err := s.sc.declared.Rows(rec)
+		if err != nil || sel != nil {
+			return sel, err
+		}
+		return slice.Select(n, func(int) bool { return true }), nil
+	}
+	numbers := s.partitions.Of(rec)
+	for i := range numbers {
+		for int(numbers[i]) >= len(s.touched) {
+			_, in := s.sc.touched[s.partitions.Partition(len(s.touched)).Key]
+			s.touched, s.rows = append(s.touched, in), append(s.rows, 0)
+		}
+		s.rows[numbers[i]]++
+	}
+	return slice.Select(n, func(i int) bool { return s.touched[numbers[i]] }), nil
+}
+
+// shares are the rows inside, by partition.
+func (s *sieve) shares() []share {
+	var out []share
+	for n, in := range s.touched {
+		if in {
+			out = append(out, share{s.sc.touched[s.partitions.Partition(n).Key], s.rows[n]})
+		}
+	}
+	return out
+}
+
+// straddler is the file with what it takes to read its live rows.
+func (f *liveFile) straddler() Straddler {
+	seq := f.SequenceNum()
+	t := table.FileScanTask{
+		File: f.DataFile(), Length: f.DataFile().FileSizeBytes(),
+		FirstRowID: f.DataFile().FirstRowID(), DataSequenceNumber: &seq,
+	}
+	for _, d := range f.deletes {
+		switch df := d.DataFile(); {
+		case table.IsDeletionVector(df):
+			t.DeletionVectorFiles = append(t.DeletionVectorFiles, df)
+		case df.ContentType() == iceberg.EntryContentPosDeletes:
+			t.DeleteFiles = append(t.DeleteFiles, df)
+		default:
+			t.EqualityDeleteFiles = append(t.EqualityDeleteFiles, df)
+		}
+	}
+	if len(t.DeletionVectorFiles) > 0 {
+		t.DeleteFiles = nil // the vector has their positions. Source: iceberg.apache.org/spec/#scan-planning
+	}
+	return Straddler{LiveFile: f.LiveFile, Removed: f.inside, Kept: f.outside, Origin: f.origin(), task: t}
+}
+
+func (f *liveFile) origin() string {
+	names := []string{fmt.Sprintf("%s %d", f.DataFile().FilePath(), f.SequenceNum())}
+	for _, d := range f.deletes {
+		name := d.DataFile().FilePath()
+		if at := d.DataFile().ContentOffset(); at != nil {
+			name = fmt.Sprintf("%s@%d", name, *at)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names[1:])
+	return strings.Join(names, "\n")
+}
+
+// Rows yields the live rows of straddlers, those of the slice and the others, one file after the
+// other, with the columns of tbl. Each batch is the loop body's to release.
+func (p *Plan) Rows(ctx context.Context, tbl *table.Table, files ...Straddler) iter.Seq2[arrow.RecordBatch, error] {
+	return rowsOf(ctx, tbl, columnsOf(tbl.Schema()), files...)
+}
+
+func columnsOf(schema *iceberg.Schema) []string {
+	var names []string
+	for _, f := range schema.Fields() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// Outside returns what tells the rows that are not in the slice, of batches with the columns of schema.
+// It is for one goroutine.
+func (p *Plan) Outside(schema *iceberg.Schema) (func(arrow.RecordBatch) (*slice.Selection, error), error) {
+	s, err := newSieve(p.scope, schema, p.options)
+	return func(rec arrow.RecordBatch) (*slice.Selection, error) {
+		in, err := s.inside(rec)
+		if err != nil {
+			return nil, err
+		}
+		return slice.Select(in.Len(), func(i int) bool { return !in.Inside(i) }), nil
+	}, err
+}
+
+// rowsOf reads one file after the other, so that no more than a batch of rows waits to be taken.
+func rowsOf(ctx context.Context, tbl *table.Table, columns []string, files ...Straddler) iter.Seq2[arrow.RecordBatch, error] {
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		tbl, err := catalog.Readable(tbl)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		scan := tbl.Scan(table.WithSelectedFields(columns...), table.WithMaxConcurrency(1))
+		defer scan.Close()
+		for _, f := range files {
+			_, batches, err := scan.ReadTasks(ctx, []table.FileScanTask{f.task})
+			if err != nil {
+				yield(nil, unreadable(f.DataFile(), err))
+				return
+			}
+			for rec, err := range batches {
+				if err != nil {
+					yield(nil, unreadable(f.DataFile(), err))
+					return
+				}
+				if !yield(rec, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func unreadable(df iceberg.DataFile, err error) error {
+	if errors.Is(err, iceberg.ErrResolve) {
+		return cannotRead(df, err.Error())
+	}
+	return fmt.Errorf("read live file %s: %w", df.FilePath(), err)
+}
