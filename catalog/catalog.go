@@ -39,6 +39,8 @@ type Catalog struct {
 	// Props are the properties that the catalog was opened with, secrets included:
 	// never print them whole.
 	Props iceberg.Properties
+	// Unsafe says why commits may get lost in this catalog; "", where they may not.
+	Unsafe string
 
 	close func() error
 	exact exactStore     // nil where the catalog has no such calls

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -20,7 +21,7 @@ import (
 const typeHadoop = "hadoop"
 
 // openHadoop opens the catalog in the warehouse, a local directory, which the first
-// table makes.
+// table makes, or one in S3, for those who insist.
 func openHadoop(_ context.Context, name string, props iceberg.Properties, cfg Config) (*Catalog, error) {
 	dir, err := cfg.dir()
 	if err != nil {
@@ -30,11 +31,11 @@ func openHadoop(_ context.Context, name string, props iceberg.Properties, cfg Co
 	if given == "" {
 		return nil, &ConfigError{What: "a Hadoop catalog is its warehouse, and none is given", Do: "say --warehouse with a directory"}
 	}
-	if scheme := uriScheme(given); strings.Contains(given, "://") && scheme != "file" {
-		return nil, &ConfigError{
-			What: fmt.Sprintf("a Hadoop catalog on %s:// loses commits: a commit is the renaming of a file to a name that is free, and there two can take the same name", scheme),
-			Do:   "use a REST or SQL catalog for tables there; Hadoop catalogs are for local directories",
-		}
+	switch scheme := uriScheme(given); {
+	case strings.Contains(given, "://") && slices.Contains(s3Schemes, scheme):
+		return openHadoopS3(name, given, props, cfg)
+	case strings.Contains(given, "://") && scheme != "file":
+		return nil, &ConfigError{What: fmt.Sprintf("a Hadoop catalog cannot be at %s://", scheme), Do: "Hadoop catalogs are for local directories; " + insteadOfHadoop}
 	}
 	warehouse, err := localWarehouse(given, dir, "")
 	if err != nil {

@@ -48,8 +48,9 @@ func TestHadoopIsAFolder(t *testing.T) {
 func TestHadoopIsForLocalFolders(t *testing.T) {
 	for warehouse, want := range map[string]string{
 		"":                      "none is given",
-		"s3://bucket/lake":      "loses commits",
-		"hdfs://name/lake":      "loses commits",
+		"s3://bucket/lake":      "no atomic rename",
+		"s3a://bucket/lake":     "no atomic rename",
+		"hdfs://name/lake":      "cannot be at hdfs",
 		"file://elsewhere/lake": "not this machine",
 	} {
 		c, err := catalog.Open(t.Context(), catalog.Config{Props: map[string]string{"type": "hadoop"}, Warehouse: warehouse, Dir: t.TempDir()})

@@ -153,7 +153,7 @@ func init() {
 		iceio.Unregister(scheme)
 		iceio.Register(scheme, openLocal)
 	}
-	for _, scheme := range []string{"s3", "s3a", "s3n"} {
+	for _, scheme := range s3Schemes {
 		iceio.Unregister(scheme)
 		iceio.Register(scheme, openS3)
 	}

@@ -26,6 +26,8 @@ type Probe struct {
 	Err error
 	// Optional is set where a load does without.
 	Optional bool
+	// Hurts is set where a load does without, and will be sorry one day.
+	Hurts bool
 	// Do is what helps where it does not work.
 	Do string
 }
@@ -41,7 +43,7 @@ func (c *Catalog) ProbeStorage(ctx context.Context, location string, write bool)
 	if err != nil {
 		return []Probe{{What: "open", Err: err, Do: "check warehouse and the s3.* properties"}}, nil
 	}
-	p := prober{ctx: ctx, fsys: fsys, location: location, name: location + "/icewright-doctor-" + uuid.NewString() + ".tmp"}
+	p := prober{ctx: ctx, fsys: fsys, location: location, hadoop: c.Type == typeHadoop, name: location + "/icewright-doctor-" + uuid.NewString() + ".tmp"}
 	if s, ok := fsys.(*s3IO); ok {
 		p.s3(s, write)
 		return p.probes, p.skew
@@ -55,6 +57,7 @@ type prober struct {
 	fsys     iceio.WriteFileIO
 	location string
 	name     string // of the file that is written
+	hadoop   bool   // a commit is a file under a name that is free
 	probes   []Probe
 	skew     *time.Duration
 }

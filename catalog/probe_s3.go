@@ -107,6 +107,9 @@ func (p *prober) parts(client *s3.Client, bucket, key string) {
 // conditional writes the same object twice, the second time only if it is not there.
 func (p *prober) conditional(client *s3.Client, bucket, key string) {
 	probe := Probe{What: "conditional write", Optional: true, Do: "nothing here depends on it; do not keep a Hadoop catalog in this store"}
+	if p.hadoop {
+		probe.Hurts, probe.Do = true, "two loads at a time can lose one another's commits in this store: "+insteadOfHadoop
+	}
 	put := func() error {
 		_, err := client.PutObject(p.ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(probeText), IfNoneMatch: aws.String("*")})
 		return err

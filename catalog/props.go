@@ -57,7 +57,7 @@ var elsewhere = map[string]string{
 
 // checked are the beginnings of the properties whose names are looked at for slips: all
 // that this package reads there is known.
-var checked = []string{"s3.", "client.", "rest.", "ssl.", "oauth2"}
+var checked = []string{"s3.", "client.", "rest.", "ssl.", "oauth2", "allow-"}
 
 // check turns r's properties into ours. It warns of what is not heeded, and refuses
 // what cannot be.
@@ -100,7 +100,7 @@ func (r *resolved) check(warn func(string)) error {
 
 func knownNames() []string {
 	var names []string
-	for _, list := range [][]Property{CommonProperties, RESTProperties, S3Properties} {
+	for _, list := range [][]Property{CommonProperties, RESTProperties, HadoopProperties, S3Properties} {
 		for _, p := range list {
 			names = append(names, p.Name)
 			if name, ok := strings.CutPrefix(p.Name, "s3."); ok {
@@ -125,6 +125,11 @@ var CommonProperties = []Property{
 	{"type", "what kind of catalog it is", "told from the uri"},
 	{"uri", "where the catalog is", "`lake/catalog.db`"},
 	{"warehouse", "where new tables go; for REST the server's name for a warehouse", "`lake/warehouse`; the server's"},
+}
+
+// HadoopProperties are those of Hadoop catalogs.
+var HadoopProperties = []Property{
+	{propUnsafe, "`true` lets the catalog be in S3, where commits can get lost", "`false`"},
 }
 
 // S3Properties are those of storage in S3. For each of them but s3.endpoint and the

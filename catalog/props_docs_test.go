@@ -15,6 +15,8 @@ var proofs = map[string]string{
 	"uri":       "catalog.TestWhoSaysWhichCatalog",
 	"warehouse": "catalog.TestCatalogsByName",
 
+	"allow-unsafe-commits": "catalog.TestHadoopInS3IsForThoseWhoInsist",
+
 	"s3.endpoint":                 "catalog.TestS3Configuration",
 	"s3.region":                   "catalog.TestS3Configuration",
 	"s3.access-key-id":            "catalog.TestS3WhoAsks",
@@ -61,7 +63,7 @@ var proofs = map[string]string{
 func TestDocsProperties(t *testing.T) {
 	for section, list := range map[string][]catalog.Property{
 		"common properties": catalog.CommonProperties, "s3 properties": catalog.S3Properties,
-		"rest properties": catalog.RESTProperties,
+		"rest properties": catalog.RESTProperties, "hadoop properties": catalog.HadoopProperties,
 	} {
 		var rows [][]string
 		for _, p := range list {

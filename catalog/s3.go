@@ -48,7 +48,11 @@ func openS3(ctx context.Context, _ *url.URL, props map[string]string) (iceio.IO,
 	if err != nil {
 		return nil, err
 	}
-	return newS3IO(ctx, client, nil), nil
+	s := newS3IO(ctx, client, nil)
+	if props[propFolders] != "" {
+		return newHadoopS3(s), nil
+	}
+	return s, nil
 }
 
 func newS3IO(ctx context.Context, client *s3.Client, v *vendor) *s3IO {

@@ -33,6 +33,7 @@ import (
 type s3Server struct {
 	*httptest.Server
 	props iceberg.Properties
+	inner http.Handler              // the store behind
 	fail  func(r *http.Request) int // a status to answer with, or 0
 
 	mu    sync.Mutex
@@ -59,7 +60,7 @@ func newS3(t *testing.T) *s3Server {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host
 		}}
 	}
-	s := &s3Server{calls: map[string]int{}, keys: map[string]bool{}}
+	s := &s3Server{inner: inner, calls: map[string]int{}, keys: map[string]bool{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.calls[r.Method]++

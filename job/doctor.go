@@ -167,6 +167,7 @@ func (d *Diagnosis) look(ctx context.Context, c Checkup, cat *catalog.Catalog) {
 		return
 	}
 	d.add("catalog", Fine, cat.Name, "", "answers in %d ms, top-level namespaces: %d", time.Since(started).Milliseconds(), len(namespaces))
+	d.unsafe(cat)
 	if at, sent, got, ok := cat.ServerTime(ctx); ok {
 		d.clock("the catalog's server", catalog.Skew(at, sent, got))
 	}
@@ -185,6 +186,13 @@ func (d *Diagnosis) look(ctx context.Context, c Checkup, cat *catalog.Catalog) {
 	d.warehouse(ctx, c, cat, location)
 	if tbl != nil {
 		d.health(ctx, c, tbl)
+	}
+}
+
+// unsafe warns of a catalog in which commits can get lost.
+func (d *Diagnosis) unsafe(cat *catalog.Catalog) {
+	if cat.Unsafe != "" {
+		d.add("catalog", Warning, cat.Name, "move the tables into a REST or SQL catalog; until then, let nothing but icewright write to them", "%s", cat.Unsafe)
 	}
 }
 
@@ -221,7 +229,11 @@ func (d *Diagnosis) warehouse(ctx context.Context, c Checkup, cat *catalog.Catal
 	for _, p := range probes {
 		switch {
 		case p.Err != nil && p.Optional:
-			d.add("warehouse", Note, location, p.Do, "%s: %v", p.What, p.Err)
+			level := Note
+			if p.Hurts {
+				level = Warning
+			}
+			d.add("warehouse", level, location, p.Do, "%s: %v", p.What, p.Err)
 		case p.Err != nil:
 			d.failed("warehouse", location, fmt.Errorf("%s: %w", p.What, p.Err), p.Do)
 		case p.Found != "":

@@ -229,3 +229,13 @@ func TestDoctorCountsSnapshots(t *testing.T) {
 		t.Errorf("fix %q", f.Fix)
 	}
 }
+
+// A catalog whose commits can get lost is a finding, though loads work.
+func TestDoctorOnUnsafeCatalog(t *testing.T) {
+	d := Diagnosis{}
+	d.unsafe(&catalog.Catalog{Name: "lake", Unsafe: "two can win"})
+	d.unsafe(&catalog.Catalog{Name: "safe"})
+	if f := found(t, d, "catalog", Warning, "two can win"); len(d.Findings) != 1 || !strings.Contains(f.Fix, "REST or SQL") {
+		t.Errorf("findings: %+v", d.Findings)
+	}
+}
