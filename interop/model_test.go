@@ -33,6 +33,18 @@ type column struct {
 	values []value
 }
 
+// typeIn is the column's type as an engine spells it.
+func (c column) typeIn(engine string) string {
+	switch engine {
+	case "duckdb":
+		return c.duck
+	case "spark", "spark35":
+		return sparkType(c.yaml)
+	default:
+		return c.yaml
+	}
+}
+
 // kind is how the canonical values of a column are ordered.
 type kind int
 
@@ -280,6 +292,7 @@ type filter struct {
 	Values []any    `json:"values"`
 	want   int      // how many rows of the model match
 	old    bool     // a literal is before 1970
+	uuids  bool     // the column is of UUIDs
 	text   []string // canonical literals
 }
 
@@ -301,7 +314,7 @@ func (m model) filters() []filter {
 		}
 		slices.SortFunc(literals, func(a, b value) int { return col.kind.compare(a.want, b.want) })
 		add := func(op string, match func(any) bool, vs ...value) {
-			f := filter{Column: col.name, Op: op}
+			f := filter{Column: col.name, Op: op, uuids: col.yaml == "uuid"}
 			for _, v := range vs {
 				f.Values = append(f.Values, col.literal(v))
 				f.text = append(f.text, fmt.Sprint(v.want))

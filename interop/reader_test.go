@@ -12,11 +12,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// reader is a Python process with the foreign libraries; see reader/__main__.py.
+// reader is a Python process with the foreign libraries; see reader/__main__.py. Tests that share one
+// take turns.
 type reader struct {
+	mu  sync.Mutex
+	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
 }
@@ -24,33 +28,44 @@ type reader struct {
 // newReader starts one that ends with the test.
 func newReader(t testing.TB) *reader {
 	t.Helper()
-	return startReader(t, world.python, "-m", "reader")
-}
-
-// startReader starts a program that answers requests as readers do.
-func startReader(t testing.TB, name string, args ...string) *reader {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "AWS_EC2_METADATA_DISABLED=true")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
+	r, err := startReader(world.python, os.Stderr, "-m", "reader")
 	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the reader's end: %v", err)
+		if err := r.Stop(); err != nil {
+			t.Error(err)
 		}
 	})
-	return &reader{in, bufio.NewReaderSize(out, 1<<20)}
+	return r
+}
+
+// startReader starts a program that answers requests as readers do; what it says besides goes to log.
+func startReader(name string, log io.Writer, args ...string) (*reader, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "AWS_EC2_METADATA_DISABLED=true")
+	cmd.Stderr = log
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return &reader{cmd: cmd, in: in, out: bufio.NewReaderSize(out, 1<<20)}, nil
+}
+
+// Stop ends the program, which it does by itself when its input ends.
+func (r *reader) Stop() error {
+	r.in.Close()
+	if err := r.cmd.Wait(); err != nil {
+		return fmt.Errorf("the end of %s: %w", strings.Join(r.cmd.Args, " "), err)
+	}
+	return nil
 }
 
 // readers starts two, for the subtests of t to run on two cores. Each subtest that borrows
@@ -82,6 +97,8 @@ func (r *reader) ask(do string, l *lake, table string, more map[string]any, to a
 	if err != nil {
 		return err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if _, err := r.in.Write(append(text, '\n')); err != nil {
 		return fmt.Errorf("%s: %w", do, err)
 	}
@@ -122,7 +139,17 @@ type snapshot struct {
 	Summary   map[string]string `json:"summary"`
 }
 
+// engines are those of every reader. "spark" and "spark35" are there too, for the asking: see spark_test.go.
 var engines = []string{"pyiceberg", "duckdb"}
+
+// of returns the process in which an engine runs.
+func (r *reader) of(t testing.TB, engine string) *reader {
+	t.Helper()
+	if start, ok := sparks[engine]; ok {
+		return start(t)
+	}
+	return r
+}
 
 // mustHold fails the test unless every engine sees exactly the model in the table: the
 // same columns, types and rows.
@@ -138,7 +165,7 @@ var fieldID = regexp.MustCompile(`\d+: `)
 func (r *reader) mustHoldFor(t testing.TB, engine string, l *lake, table string, m model) {
 	t.Helper()
 	var got contents
-	if err := r.ask(engine+".read", l, table, nil, &got); err != nil {
+	if err := r.of(t, engine).ask(engine+".read", l, table, nil, &got); err != nil {
 		t.Errorf("%s: %v", engine, err)
 		return
 	}
@@ -151,11 +178,7 @@ func (r *reader) mustHoldFor(t testing.TB, engine string, l *lake, table string,
 		types = append(types, c.Name+" "+kind)
 	}
 	for _, c := range m.columns {
-		kind := c.yaml
-		if engine == "duckdb" {
-			kind = c.duck
-		}
-		wantTypes = append(wantTypes, c.name+" "+kind)
+		wantTypes = append(wantTypes, c.name+" "+c.typeIn(engine))
 	}
 	if !slices.Equal(types, wantTypes) {
 		t.Errorf("%s sees the columns\n%s\nwant\n%s", engine, strings.Join(types, "\n"), strings.Join(wantTypes, "\n"))
@@ -176,20 +199,29 @@ func (r *reader) mustHoldFor(t testing.TB, engine string, l *lake, table string,
 func (r *reader) mustFilter(t testing.TB, l *lake, table string, filters []filter) {
 	t.Helper()
 	for _, engine := range engines {
-		var counts []*int
-		if err := r.ask(engine+".count", l, table, map[string]any{"filters": filters}, &counts); err != nil {
-			t.Errorf("%s: %v", engine, err)
+		r.mustFilterFor(t, engine, l, table, filters)
+	}
+}
+
+func (r *reader) mustFilterFor(t testing.TB, engine string, l *lake, table string, filters []filter) {
+	t.Helper()
+	var counts []*int
+	if err := r.of(t, engine).ask(engine+".count", l, table, map[string]any{"filters": filters}, &counts); err != nil {
+		t.Errorf("%s: %v", engine, err)
+		return
+	}
+	for i, f := range filters {
+		// DuckDB 1.4.4 rounds times before 1970 up where the partition transforms round
+		// them down, and looks into the wrong partition.
+		if engine == "duckdb" && f.old {
 			continue
 		}
-		for i, f := range filters {
-			// DuckDB 1.4.4 rounds times before 1970 up where the partition transforms round
-			// them down, and looks into the wrong partition.
-			if engine == "duckdb" && f.old {
-				continue
-			}
-			if counts[i] != nil && *counts[i] != f.want {
-				t.Errorf("%s finds %d rows where %v, the model has %d", engine, *counts[i], f, f.want)
-			}
+		// Java's Iceberg 1.11 orders UUIDs by their halves as signed numbers, and prunes by that order.
+		if strings.HasPrefix(engine, "spark") && f.uuids && strings.ContainsAny(f.Op, "<>") {
+			continue
+		}
+		if counts[i] != nil && *counts[i] != f.want {
+			t.Errorf("%s finds %d rows where %v, the model has %d", engine, *counts[i], f, f.want)
 		}
 	}
 }

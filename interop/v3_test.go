@@ -8,36 +8,6 @@ import (
 	"testing"
 )
 
-// sparkRows asks Spark for the rows of a statement.
-func sparkRows(t *testing.T, r *reader, l *lake, table, sql string) []string {
-	t.Helper()
-	var rows [][]*string
-	if err := r.ask("spark.sql", l, table, map[string]any{"sql": sql}, &rows); err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	for _, row := range rows {
-		var cells []string
-		for _, cell := range row {
-			if cell == nil {
-				cells = append(cells, "NULL")
-			} else {
-				cells = append(cells, *cell)
-			}
-		}
-		out = append(out, strings.Join(cells, " "))
-	}
-	return out
-}
-
-// mustBe fails the test unless rows are the wanted ones.
-func mustBe(t *testing.T, what string, rows []string, want ...string) {
-	t.Helper()
-	if !slices.Equal(rows, want) {
-		t.Errorf("%s:\n%s\nwant\n%s", what, strings.Join(rows, "\n"), strings.Join(want, "\n"))
-	}
-}
-
 // icewright runs a command to its end and returns what it printed.
 func (l *lake) icewright(t testing.TB, args ...string) string {
 	t.Helper()
@@ -51,11 +21,6 @@ func (l *lake) icewright(t testing.TB, args ...string) string {
 // Spark reads our variants as the values that they are, and what Spark writes of the same JSON is the same
 // to us: a load that compares rows publishes nothing. Defaults read alike in files older than their column.
 func TestVersion3WithSpark(t *testing.T) {
-	tools, err := world.tools.Spark(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	spark := startReader(t, tools.Python, "-m", "reader.spark", strings.Join(tools.Jars, ","))
 	l := sqliteLake(t)
 	table := l.table(t)
 	l.put(t, "schema.yaml", "columns:\n  id: long!\n  v: variant\n  s: struct<n: int, x: variant>\n")
@@ -70,21 +35,21 @@ func TestVersion3WithSpark(t *testing.T) {
 	l.put(t, "events.ndjson", events)
 	l.load(t, table, "events.ndjson", "--schema", "schema.yaml", "--format-version", "3", "--replace-table")
 
-	mustBe(t, "Spark reads", sparkRows(t, spark, l, table,
-		"SELECT id, to_json(v), schema_of_variant(v), v IS NULL, to_json(s.x) FROM {table} ORDER BY id"),
-		`1 {"a":[1,"x",null,true],"b":1.5,"é":{"deep":{}}} OBJECT<a: ARRAY<VARIANT>, b: DECIMAL(2,1), `+"`é`"+`: OBJECT<deep: OBJECT<>>> False [1,{"k":2}]`,
-		`2 "text" STRING False NULL`,
-		`3 NULL NULL True NULL`,
-		`4 -12345678901234567890.5 DECIMAL(21,1) False NULL`,
-		`5 1000.0 DOUBLE False false`,
-		`6 9223372036854775807 BIGINT False NULL`,
-		`7 {"k":"0123456789012345678901234567890123456789012345678901234567890123456789"} OBJECT<k: STRING> False NULL`)
-	mustBe(t, "Spark finds", sparkRows(t, spark, l, table,
-		"SELECT id FROM {table} WHERE variant_get(v, '$.b', 'decimal(9, 2)') = 1.50 OR v IS NULL ORDER BY id"), "1", "3")
+	mustBe(t, "Spark reads", l.spark(t, "spark", table,
+		"SELECT id, to_json(v), schema_of_variant(v), v IS NULL, to_json(s.x) FROM {table} ORDER BY id").texts(),
+		`1 {"a":[1,"x",null,true],"b":1.5,"é":{"deep":{}}} OBJECT<a: ARRAY<VARIANT>, b: DECIMAL(2,1), `+"`é`"+`: OBJECT<deep: OBJECT<>>> false [1,{"k":2}]`,
+		`2 "text" STRING false NULL`,
+		`3 NULL NULL true NULL`,
+		`4 -12345678901234567890.5 DECIMAL(21,1) false NULL`,
+		`5 1000.0 DOUBLE false false`,
+		`6 9223372036854775807 BIGINT false NULL`,
+		`7 {"k":"0123456789012345678901234567890123456789012345678901234567890123456789"} OBJECT<k: STRING> false NULL`)
+	mustBe(t, "Spark finds", l.spark(t, "spark", table,
+		"SELECT id FROM {table} WHERE variant_get(v, '$.b', 'decimal(9, 2)') = 1.50 OR v IS NULL ORDER BY id").texts(), "1", "3")
 
 	// The same rows, written by Spark.
-	sparkRows(t, spark, l, table, "DELETE FROM {table} WHERE true")
-	sparkRows(t, spark, l, table, `INSERT INTO {table} SELECT id, parse_json(v), named_struct('n', n, 'x', parse_json(x)) FROM VALUES
+	l.spark(t, "spark", table, "DELETE FROM {table} WHERE true")
+	l.spark(t, "spark", table, `INSERT INTO {table} SELECT id, parse_json(v), named_struct('n', n, 'x', parse_json(x)) FROM VALUES
 		(1L, '{"é": {"deep": {}}, "a": [1, "x", null, true], "b": 1.5}', 1, '[1, {"k": 2}]'), (2L, '"text"', null, null),
 		(3L, 'null', 2, null), (4L, '-12345678901234567890.50', null, null), (5L, '1e3', null, 'false'),
 		(6L, '9223372036854775807', null, null),
@@ -105,8 +70,8 @@ func TestVersion3WithSpark(t *testing.T) {
 	// A column that is newer than the files, with a default of every kind that metadata spells its own way.
 	l.icewright(t, "table", "alter", table, "--add-column", "qty int default 7", "--add-column", "day date default '1969-12-31'",
 		"--add-column", "price decimal(9, 2) default 1.5", "--add-column", "at timestamptz default '2024-01-15T10:00:00+02:00'")
-	mustBe(t, "Spark reads the defaults", sparkRows(t, spark, l, table, "SELECT DISTINCT qty, day, price, at FROM {table}"),
-		"7 1969-12-31 1.50 2024-01-15 08:00:00")
+	mustBe(t, "Spark reads the defaults", l.spark(t, "spark", table, "SELECT DISTINCT qty, day, price, at FROM {table}").texts(),
+		"7 1969-12-31 1.50 1705305600000000us")
 	shown = l.icewright(t, "show", table, "--output", "csv", "--columns", "qty,day,price,at", "--limit", "1")
 	if want := "qty,day,price,at\n7,1969-12-31,1.50,2024-01-15T08:00:00Z\n"; shown != want {
 		t.Errorf("we show the defaults as\n%s\nwant\n%s", shown, want)

@@ -1,53 +1,177 @@
-"""Spark, as a reader of its own: `python -m reader.spark JAR,JAR`.
+"""Spark, as a reader and a writer of its own: `python -m reader.spark JAR,JAR FOLDER`.
 
 It answers requests as `python -m reader` does, but runs in a Python that has PySpark and
-nothing else. One process works on one catalog, that of its first request.
+nothing else. One process, so one JVM, works on any number of catalogs: each set of
+properties gets a session of its own, in which the catalog is called `default`. FOLDER is
+for what Spark writes for itself.
 """
 
 import json
+import os
+import re
 import sys
 import traceback
 from functools import cache
 
 from pyspark.sql import SparkSession
 
+from reader import sparkvalues
+
 # JdbcCatalog looks its tables up under Spark's name of the catalog, and icewright's SQLite
 # catalog is called this.
 NAME = "default"
 
 
-def sql(catalog, table, sql):
-    """The rows of a statement as texts; {table} in it stands for the table."""
-    session = _session(catalog["uri"].replace("sqlite:///", "jdbc:sqlite:/"))
-    session.sql(f"REFRESH TABLE {NAME}.{table}")  # others write between two requests
-    rows = session.sql(sql.replace("{table}", f"{NAME}.{table}")).collect()
-    return [[None if v is None else str(v) for v in row] for row in rows]
+def sql(catalog, table, statements):
+    """Runs the statements one after the other and returns what the last one gives, as read
+    does; {table} in them stands for the table as queries name it, {name} as procedures do."""
+    session = _session(catalog)
+    for i, statement in enumerate(statements):
+        text = statement.replace("{table}", _quoted(table)).replace("{name}", table)
+        try:
+            frame = session.sql(text)
+            if i == len(statements) - 1:
+                return _result(frame)
+        except Exception as e:
+            raise RuntimeError(f"statement {i + 1}: {text}: {_reason(e)}") from e
+    return None
+
+
+def read(catalog, table, snapshot=None):
+    """All rows, of the newest snapshot or of another, and the columns with their types as
+    Spark spells them."""
+    version = "" if snapshot is None else f" VERSION AS OF {snapshot}"
+    return _result(_session(catalog).sql(f"SELECT * FROM {_quoted(table)}{version}"))
+
+
+def total(catalog, table):
+    """How many rows the newest snapshot has, by reading them. A plain count(*) is answered
+    from metadata where there are no delete files."""
+    return _session(catalog).sql(f"SELECT * FROM {_quoted(table)}").rdd.count()
+
+
+def count(catalog, table, filters):
+    """For each filter, the number of rows that a scan with it returns; null for IN of texts
+    where Iceberg 1.11 trips over a null partition, in Spark's own tables too."""
+    session, counts, scans = _session(catalog), {}, {}
+    types = {f.name: f.dataType.simpleString() for f in session.sql(f"SELECT * FROM {_quoted(table)}").schema}
+    for i, f in enumerate(filters):
+        column, kind, op = _name(f["column"]), types[f["column"]], f["op"]
+        values = [_literal(v, kind) for v in f["values"] or []]
+        where = f"{column} IN ({', '.join(values)})" if op == "in" else " ".join([column, op, *values])
+        scan = f"SELECT {i} AS i, count(*) AS n FROM {_quoted(table)} WHERE {where}"
+        if op != "in" or kind != "string":
+            scans[i] = scan
+            continue
+        try:
+            counts[i] = session.sql(scan).collect()[0].n
+        except Exception as e:
+            if "NullPointerException: Invalid object" not in _reason(e):
+                raise RuntimeError(f"WHERE {where}: {_reason(e)}") from e
+    # A statement for many filters, which takes a fraction of the time, and a scan for each of them, because
+    # only filters of a whole scan go down to files and row groups.
+    for some in batched(list(scans.values()), 20):
+        counts.update({row.i: row.n for row in session.sql(" UNION ALL ".join(some)).collect()})
+    return [counts.get(i) for i in range(len(filters))]
+
+
+def batched(items, n):
+    return [items[i : i + n] for i in range(0, len(items), n)]
+
+
+def _literal(value, kind):
+    if kind == "binary":
+        return f"X'{value}'"
+    if kind == "string":
+        # As UTF-16 units: no character then means anything to Spark's parser.
+        units = value.encode("utf-16-be").hex()
+        return "'" + "".join("\\u" + units[i : i + 4] for i in range(0, len(units), 4)) + "'"
+    return f"CAST('{value}' AS {kind})"
+
+
+def _result(frame):
+    fields = frame.schema.fields
+    return {
+        "columns": [{"name": f.name, "type": f.dataType.simpleString(), "required": not f.nullable} for f in fields],
+        "rows": [[sparkvalues.canonical(v, f.dataType) for v, f in zip(row, fields)] for row in frame.collect()],
+    }
+
+
+def _quoted(table):
+    return ".".join(_name(part) for part in [NAME, *table.split(".")])
+
+
+def _name(part):
+    return "`" + part.replace("`", "``") + "`"
+
+
+def _reason(e):
+    """What went wrong, and what caused it, without the stacks of the JVM."""
+    first = re.split(r"\n\s+at |\nJVM stacktrace", str(e))[0].strip()
+    return "\n".join([first, *re.findall(r"\nCaused by: (.*)", str(e))[:3]])
 
 
 @cache
-def _session(uri):
+def _base():
+    folder = sys.argv[2]
     settings = {
         "spark.jars": sys.argv[1],
+        "spark.driver.memory": "1g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -Djava.io.tmpdir={folder}",
+        "spark.local.dir": folder,
+        "spark.sql.warehouse.dir": os.path.join(folder, "warehouse"),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.host": "127.0.0.1",
         "spark.sql.session.timeZone": "UTC",
+        # Small tables: one task instead of many, and no plans that wait for statistics.
         "spark.sql.shuffle.partitions": "1",
+        "spark.sql.adaptive.enabled": "false",
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
-        f"spark.sql.catalog.{NAME}": "org.apache.iceberg.spark.SparkCatalog",
-        f"spark.sql.catalog.{NAME}.catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
-        f"spark.sql.catalog.{NAME}.uri": uri,
-        f"spark.sql.catalog.{NAME}.jdbc.schema-version": "V1",
-        f"spark.sql.catalog.{NAME}.cache-enabled": "false",
-        # For tables that Spark makes, and it makes none.
-        f"spark.sql.catalog.{NAME}.warehouse": "/nowhere",
     }
-    builder = SparkSession.builder.master("local[1]").appName("interop")
+    builder = SparkSession.builder.master("local[2]").appName("interop")
     for key, value in settings.items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _session(catalog):
+    return _session_of(tuple(sorted(catalog.items())))
+
+
+@cache
+def _session_of(catalog):
+    session = _base().newSession()
+    prefix = f"spark.sql.catalog.{NAME}"
+    session.conf.set(prefix, "org.apache.iceberg.spark.SparkCatalog")
+    session.conf.set(f"{prefix}.cache-enabled", "false")  # others write between two requests
+    for key, value in _properties(dict(catalog)).items():
+        session.conf.set(f"{prefix}.{key}", value)
+    return session
+
+
+def _properties(catalog):
+    """The properties of a catalog as Java's Iceberg takes them, from those that PyIceberg does."""
+    if catalog["type"] == "rest":
+        return {
+            **catalog,
+            "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+            "client.region": catalog["s3.region"],
+        }
+    path = catalog["uri"].removeprefix("sqlite:///")
+    if path == catalog["uri"]:
+        raise ValueError(f"Spark has no driver for {catalog['uri']}")
+    return {
+        "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
+        "uri": f"jdbc:sqlite:{path}?busy_timeout=10000",
+        "jdbc.schema-version": "V1",
+        "warehouse": catalog.get("warehouse", "file://" + os.path.join(os.path.dirname(path), "warehouse")),
+    }
+
+
+REQUESTS = {"sql": sql, "read": read, "total": total, "count": count}
 
 
 def main():
@@ -56,10 +180,9 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            assert request.pop("do") == "spark.sql"
-            answer = {"ok": sql(**request)}
+            answer = {"ok": REQUESTS[request.pop("do").partition(".")[2]](**request)}
         except Exception as e:
-            answer = {"error": f"{type(e).__name__}: {e}", "trace": traceback.format_exc()}
+            answer = {"error": f"{type(e).__name__}: {_reason(e)}", "trace": _reason(traceback.format_exc())}
         print(json.dumps(answer), file=out, flush=True)
 
 
