@@ -51,7 +51,7 @@ fmt: $(GOLANGCI) ## write the files as lint wants them
 	$(GOLANGCI) fmt ./...
 
 docs: ## write what docs/ has from the code anew
-	go test ./cmd/icewright ./catalog ./arrowconv ./source -run 'TestManual|TestDocs' -args -rewrite
+	go test ./cmd/icewright ./catalog ./arrowconv ./source ./interop -run 'TestManual|TestDocs' -args -rewrite
 
 interop: ## against S3 servers, REST catalogs, PyIceberg, DuckDB and Spark
 	go test -tags interop -count=1 -timeout 30m ./interop/...
