@@ -35,6 +35,7 @@ run: build ## load the sample data twice into a table in ./demo, and show it
 
 test: ## every test that needs nothing but Go
 	go test ./...
+	go test -tags full -run 'Glue|Heavy' ./catalog
 
 race: ## the same with the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
@@ -54,7 +55,7 @@ docs: ## write what docs/ has from the code anew
 	go test ./cmd/icewright ./catalog ./arrowconv ./source ./interop -run 'TestManual|TestDocs' -args -rewrite
 
 interop: ## against S3 servers, REST catalogs, PyIceberg, DuckDB and Spark
-	go test -tags interop -count=1 -timeout 30m ./interop/...
+	go test -tags interop,full -count=1 -timeout 30m ./interop/...
 
 bench: ## the benchmarks, with seeded data
 	go run ./bench

@@ -184,6 +184,9 @@ func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table
 // the catalog was asked.
 func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
 	ctx, written := withWriteLog(ctx)
+	if c.rest == nil {
+		reqs = conflicting(reqs)
+	}
 	var meta table.Metadata
 	var loc string
 	err := c.call(ctx, func(ctx context.Context) (err error) {

@@ -64,9 +64,8 @@ func ClassOf(err error) error {
 }
 
 // Classify wraps err with exactly one of the classes above. It looks at types and
-// codes, never at texts: a library's "requirement failed" may be a conflict or a
-// defect, and only the table can tell, so it is ErrUnknownState, as is everything
-// that is not known to be something better. Errors that are classified already,
+// codes, never at texts: everything that is not known to be something better is
+// ErrUnknownState. Errors that are classified already,
 // nil, and the errors of a context that ended are returned as they are.
 //
 // It reads errors as those of a commit. A call that changes nothing cannot leave
@@ -100,6 +99,26 @@ func commitError(err error) error {
 		return &classified{class: ErrUnknownState, err: err}
 	}
 	return Classify(err)
+}
+
+// conflicting are requirements whose failure is an ErrConflict. Catalogs on the client's
+// side look at them before they write anything, and report them in words only. A server
+// gets them as they are, and has a status for it.
+func conflicting(reqs []table.Requirement) []table.Requirement {
+	out := make([]table.Requirement, len(reqs))
+	for i, r := range reqs {
+		out[i] = conflictingRequirement{r}
+	}
+	return out
+}
+
+type conflictingRequirement struct{ table.Requirement }
+
+func (r conflictingRequirement) Validate(meta table.Metadata) error {
+	if err := r.Requirement.Validate(meta); err != nil {
+		return &classified{ErrConflict, err}
+	}
+	return nil
 }
 
 // certainlyNotCommitted tells whether a classified error of a commit says that

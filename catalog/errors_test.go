@@ -87,7 +87,7 @@ func TestSQLiteErrorClasses(t *testing.T) {
 	base := int64(42)
 	_, _, err = c.CommitTable(t.Context(), events, []table.Requirement{table.AssertRefSnapshotID("main", &base)},
 		[]table.Update{table.NewSetPropertiesUpdate(iceberg.Properties{"a": "b"})})
-	wantClass(t, "stale base", err, catalog.ErrUnknownState)
+	wantClass(t, "stale base", err, catalog.ErrConflict)
 
 	// The metadata file is gone: the table is broken, not missing.
 	if err := os.Rename(tbl.MetadataLocation(), tbl.MetadataLocation()+".gone"); err != nil {

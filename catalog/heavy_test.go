@@ -71,3 +71,16 @@ func TestGlueErrors(t *testing.T) {
 		}
 	}
 }
+
+// A slip in the name of a property of Glue's is answered with the name that was meant, in every build.
+func TestGluePropertySlips(t *testing.T) {
+	for slip, want := range map[string]string{"glue.regoin": "glue.region", "client.access-key": "client.access-key-id", "glue.skip-archiv": "glue.skip-archive"} {
+		var warned []string
+		_, _ = catalog.Open(t.Context(), catalog.Config{
+			Dir: t.TempDir(), Props: iceberg.Properties{"uri": "sqlite:///a.db", slip: "x"}, Warn: func(text string) { warned = append(warned, text) },
+		})
+		if all := strings.Join(warned, "\n"); !strings.Contains(all, "did you mean "+want+"?") {
+			t.Errorf("%s: warned %q", slip, warned)
+		}
+	}
+}

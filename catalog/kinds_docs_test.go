@@ -17,7 +17,7 @@ var kinds = []struct {
 	{"sql", "`mysql://user@host/db`, also `mysql+pymysql://`, `mariadb://`", "the same", "MariaDB 10.11 (Debian's); read by PyIceberg", []string{"interop.TestSQLCatalogs", "interop.TestSQLCommitLosesItsAnswer"}},
 	{"hadoop", "none: `--catalog-prop type=hadoop --warehouse DIRECTORY`", "a second name for a file, which one can take", "local folders", []string{"catalog.TestSuiteOnHadoop", "Scripts/hadoop"}},
 	{"hadoop", "the same with `--warehouse s3://…` and `--catalog-prop allow-unsafe-commits=true`", "not always: see below", "versitygw; stores without conditional writes, in the program", []string{"interop.TestHadoopInS3", "catalog.TestSuiteOnHadoopInS3", "catalog.TestHadoopInS3Commits", "catalog.TestHadoopInS3Races"}},
-	{"glue", "none: `--catalog-prop type=glue`; in `icewright-full`", "the version of the table that an update names", "moto's Glue and S3, one process at a time: it lets racing commits pass; errors by their codes", []string{"interop.TestGlue", "catalog.TestGlueErrors"}},
+	{"glue", "none: `--catalog-prop type=glue`; in `icewright-full`", "the version of the table that an update names", "moto's Glue and S3, one process at a time: it lets racing commits pass; read by PyIceberg; errors by their codes", []string{"interop.TestGlue", "interop.TestGlueSuite", "catalog.TestGlueErrors"}},
 }
 
 func TestDocsKinds(t *testing.T) {

@@ -31,7 +31,7 @@ var renamed = map[string]string{
 var otherwise = []string{
 	"py-io-impl", "io-impl", "downcast-ns-timestamp-to-us-on-write", "output", "max-workers", "echo", "pool_pre_ping", "pool-pre-ping",
 	"init_catalog_tables", "init-catalog-tables", "s3.resolve-region", "s3.retry-strategy-impl", "s3.signer.uri", "s3.signer.endpoint",
-	"rest.sigv4.max-retries", "rest-metrics-reporting-enabled", "view-endpoints-supported", "snapshot-loading-mode",
+	"rest.sigv4.max-retries", "glue.max-retries", "glue.retry-mode", "glue.skip-name-validation", "rest-metrics-reporting-enabled", "view-endpoints-supported", "snapshot-loading-mode",
 	"namespace-separator", "metrics-reporter-impl", "clients", "cache-enabled", "scan-planning-mode", "rest-page-size", "token-exchange-enabled", "rest.auth.type", "rest.auth.basic.username", "rest.auth.basic.password", tokenTypePrefix,
 }
 
@@ -57,7 +57,7 @@ var elsewhere = map[string]string{
 
 // checked are the beginnings of the properties whose names are looked at for slips: all
 // that this package reads there is known.
-var checked = []string{"s3.", "client.", "rest.", "ssl.", "oauth2", "allow-"}
+var checked = []string{"s3.", "client.", "rest.", "ssl.", "oauth2", "allow-", "glue."}
 
 // check turns r's properties into ours. It warns of what is not heeded, and refuses
 // what cannot be.
@@ -100,7 +100,7 @@ func (r *resolved) check(warn func(string)) error {
 
 func knownNames() []string {
 	var names []string
-	for _, list := range [][]Property{CommonProperties, RESTProperties, HadoopProperties, S3Properties} {
+	for _, list := range [][]Property{CommonProperties, RESTProperties, HadoopProperties, GlueProperties, S3Properties} {
 		for _, p := range list {
 			names = append(names, p.Name)
 			if name, ok := strings.CutPrefix(p.Name, "s3."); ok {
@@ -130,6 +130,18 @@ var CommonProperties = []Property{
 // HadoopProperties are those of Hadoop catalogs.
 var HadoopProperties = []Property{
 	{propUnsafe, "`true` lets the catalog be in S3, where commits can get lost", "`false`"},
+}
+
+// GlueProperties are those of the Glue Data Catalog.
+var GlueProperties = []Property{
+	{"glue.region", "region of the Data Catalog", "`client.region`, then the usual AWS environment"},
+	{"glue.endpoint", "URL of the service", "AWS's"},
+	{"glue.access-key-id", "id of the key", "`client.access-key-id`, then the usual AWS chain"},
+	{"glue.secret-access-key", "the key", "the same"},
+	{"glue.session-token", "token of a temporary key", "the same"},
+	{"glue.profile-name", "profile of `~/.aws` to take keys and region from", "`client.profile-name`, then `AWS_PROFILE`"},
+	{"glue.id", "id of the Data Catalog, such as another account's", "the account's own"},
+	{"glue.skip-archive", "`false` has Glue keep a version of the table for each commit", "`true`"},
 }
 
 // S3Properties are those of storage in S3. For each of them but s3.endpoint and the

@@ -17,6 +17,15 @@ var proofs = map[string]string{
 
 	"allow-unsafe-commits": "catalog.TestHadoopInS3IsForThoseWhoInsist",
 
+	"glue.region":            "catalog.TestGlueProperties",
+	"glue.endpoint":          "interop.TestGlue",
+	"glue.access-key-id":     "catalog.TestGlueProperties",
+	"glue.secret-access-key": "interop.TestGlue",
+	"glue.session-token":     "catalog.TestGlueProperties",
+	"glue.profile-name":      "catalog.TestGlueProperties",
+	"glue.id":                "catalog.TestGlueProperties",
+	"glue.skip-archive":      "catalog.TestGlueProperties",
+
 	"s3.endpoint":                 "catalog.TestS3Configuration",
 	"s3.region":                   "catalog.TestS3Configuration",
 	"s3.access-key-id":            "catalog.TestS3WhoAsks",
@@ -64,6 +73,7 @@ func TestDocsProperties(t *testing.T) {
 	for section, list := range map[string][]catalog.Property{
 		"common properties": catalog.CommonProperties, "s3 properties": catalog.S3Properties,
 		"rest properties": catalog.RESTProperties, "hadoop properties": catalog.HadoopProperties,
+		"glue properties": catalog.GlueProperties,
 	} {
 		var rows [][]string
 		for _, p := range list {

@@ -7,10 +7,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/apache/iceberg-go"
+
+	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/catalog/catalogtest"
 	"github.com/icewright/icewright/localstack/stack"
 )
 
@@ -29,8 +34,8 @@ var fullBuild = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// The life of a table in Glue: made, replaced day by day, unchanged, listed, altered, dropped. moto does
-// not look at versions of tables, so that races are not for it.
+// The life of a table in Glue: made, replaced day by day, unchanged, read by PyIceberg, listed, altered,
+// dropped. moto does not look at versions of tables, so that races are not for it.
 func TestGlue(t *testing.T) {
 	program, err := fullBuild()
 	if err != nil {
@@ -46,6 +51,13 @@ func TestGlue(t *testing.T) {
 	for k, v := range s3.Properties() {
 		l.flags = append(l.flags, "--catalog-prop", k+"="+v)
 	}
+	l.catalog = map[string]string{
+		"type": "glue", "glue.endpoint": s3.Endpoint, "client.region": s3.Region, "warehouse": "s3://" + s3.Bucket + "/glue",
+		"glue.access-key-id": s3.AccessKey, "glue.secret-access-key": s3.SecretKey,
+	}
+	for k, v := range s3.Properties() {
+		l.catalog[k] = v
+	}
 	run := func(code int, args ...string) string {
 		t.Helper()
 		p := l.start(t, args...)
@@ -58,13 +70,17 @@ func TestGlue(t *testing.T) {
 	l.put(t, "a.csv", events("2024-01-15", 20, 1).csv())
 	l.put(t, "b.csv", events("2024-01-15", 20, 2).csv())
 	l.put(t, "c.csv", events("2024-01-16", 5, 1).csv())
+	schema := []string{"--partition-by", "event_date", "--schema", l.put(t, "schema.yaml", events("", 0, 0).schema())}
 	for _, step := range []struct{ source, status string }{
 		{"a.csv", "published"}, {"a.csv", "unchanged"}, {"c.csv", "published"}, {"b.csv", "published"}, {"b.csv", "unchanged"},
 	} {
-		if r := l.load(t, table, step.source, "--partition-by", "event_date"); r.Status != step.status {
+		if r := l.load(t, table, step.source, schema...); r.Status != step.status {
 			t.Errorf("%s: %s, want %s", step.source, r.Status, step.status)
 		}
 	}
+	r := newReader(t)
+	r.mustHoldFor(t, "pyiceberg", l, table, events("2024-01-15", 20, 2).and(events("2024-01-16", 5, 1)))
+	r.mustTell(t, l, table, 3)
 	if rows := run(0, "show", table, "--output", "json", "--filter", "amount = 2.5"); strings.Count(rows, "\n") != 20 {
 		t.Errorf("rows of the last load:\n%s", rows)
 	}
@@ -85,4 +101,19 @@ func TestGlue(t *testing.T) {
 		t.Errorf("files left after a purge: %q", left)
 	}
 	run(2, "show", table)
+}
+
+// What every catalog is asked, of Glue, but for races.
+func TestGlueSuite(t *testing.T) {
+	if !slices.Contains(catalog.Types(), "glue") {
+		t.Fatal("the tests are built without the tag full: make interop sets it")
+	}
+	s3 := moto(t)
+	cfg := catalog.Config{Warehouse: "s3://" + s3.Bucket + "/suite", Dir: t.TempDir(), Props: iceberg.Properties{
+		"type": "glue", "glue.endpoint": s3.Endpoint, "glue.region": s3.Region, "glue.access-key-id": s3.AccessKey, "glue.secret-access-key": s3.SecretKey,
+	}}
+	for k, v := range s3.Properties() {
+		cfg.Props[k] = v
+	}
+	catalogtest.Run(t, func(t testing.TB) *catalog.Catalog { return openCatalog(t, cfg) }, catalogtest.Traits{OneAtATime: true})
 }

@@ -244,6 +244,7 @@ func TestSchemaChangesWithoutASnapshot(t *testing.T) {
 		err    error
 	}{
 		{"in what is no matter, and the catalog says conflict: planned again", "commit #1 answers 409", describe, nil},
+		{"in what is no matter, and the catalog looks at its requirements itself: planned again", "", describe, nil},
 		{"by a column with the same id", "", add, publish.ErrConflict},
 		{"by a column, and the answer was lost", "commit #1 is lost", add, publish.ErrConflict},
 		// It might be undone, and the lost commit arrive after that.
