@@ -9,9 +9,10 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 
 GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
+VULN     := $(TOOLS)/govulncheck-v1.9.0
 FUZZTIME ?= 20s
 
-.PHONY: help build run test race check fmt lint docs interop bench fuzz up down clean
+.PHONY: help build run test race check fmt lint vuln docs interop bench fuzz up down clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,13 +41,20 @@ test: ## every test that needs nothing but Go
 race: ## the same with the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
-check: lint build ## what CI checks besides the tests
+check: lint build vuln ## what CI checks besides the tests
 	@size=$$(wc -c <$(BIN)) && echo "$(BIN): $$size bytes" && test $$size -lt 75000000
 	go vet ./...
 	go vet -tags full ./catalog ./cmd/icewright
 
 lint: $(GOLANGCI) ## golangci-lint: gofumpt's format, and the floor plan's import rules
 	$(GOLANGCI) run ./...
+
+# The database of vulnerabilities is on the network (GOVULNDB says where). Where it cannot be had, that
+# is told, and the rest goes on; what it knows of, and the code calls, is an error.
+vuln: $(VULN) ## govulncheck: known vulnerabilities that the code calls
+	@out=$$($(VULN) $(if $(GOVULNDB),-db $(GOVULNDB)) -tags $(TAGS),full ./... 2>&1) || case "$$out" in \
+	  *"fetching vulnerabilities"*) echo "govulncheck: its database cannot be reached, so nothing was checked: $$out" ;; \
+	  *) echo "$$out"; exit 1 ;; esac
 
 fmt: $(GOLANGCI) ## write the files as lint wants them
 	$(GOLANGCI) fmt ./...
@@ -78,3 +86,7 @@ clean: ## remove what the verbs made
 $(GOLANGCI):
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv $(TOOLS)/golangci-lint $@
+
+$(VULN):
+	GOBIN=$(TOOLS) go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
+	mv $(TOOLS)/govulncheck $@

@@ -76,12 +76,8 @@ const avroMagic = "Obj\x01"
 
 func marksAvro(head []byte) bool { return bytes.HasPrefix(head, []byte(avroMagic)) }
 
-const (
-	// maxAvroBlock bounds a block, compressed or not, in bytes: writers make them of 16 KiB to a few MiB.
-	maxAvroBlock = 1 << 30
-	// maxAvroEmpty bounds how many values may come from no bytes at all.
-	maxAvroEmpty = 1 << 20
-)
+// maxAvroEmpty bounds how many values may come from no bytes at all.
+const maxAvroEmpty = 1 << 20
 
 // avroFile is an open file.
 type avroFile struct {
@@ -208,7 +204,7 @@ func (f *avroFile) block() (avroBlock, error) {
 	if err != nil {
 		return b, err
 	}
-	if b.rows < 0 || size < 0 || size > maxAvroBlock {
+	if b.rows < 0 || size < 0 || size > f.opts.maxUnit() {
 		return b, fmt.Errorf("at byte %d: a block of %d rows in %d bytes", b.at, b.rows, size)
 	}
 	b.data = make([]byte, 0, min(size, 1<<20))
@@ -285,7 +281,7 @@ func (f *avroFile) bytes(most int64) ([]byte, error) {
 // worker gives what decodes and converts blocks on one goroutine.
 func (f *avroFile) worker(to *target) func([]avroBlock) []piece {
 	cast, err := newRecast(f.boundary, f.schema.fields(), to, f.opts)
-	unpack := &avroUnpacker{codec: f.codec}
+	unpack := &avroUnpacker{codec: f.codec, most: f.opts.maxUnit()}
 	builders := make([]array.Builder, len(f.schema.columns))
 	for i, c := range f.schema.columns {
 		builders[i] = array.NewBuilder(f.opts.Alloc, c.typ.arrow)
@@ -355,6 +351,7 @@ func (f *avroFile) worker(to *target) func([]avroBlock) []piece {
 // avroUnpacker decompresses blocks; for one goroutine.
 type avroUnpacker struct {
 	codec string
+	most  int64 // bytes of a block
 	zstd  *zstd.Decoder
 	out   bytes.Buffer
 }
@@ -369,7 +366,7 @@ func (u *avroUnpacker) block(b []byte) ([]byte, error) {
 	case "zstandard":
 		if u.zstd == nil {
 			var err error
-			if u.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxAvroBlock)); err != nil {
+			if u.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(u.most))); err != nil {
 				return nil, err
 			}
 		}
@@ -383,7 +380,7 @@ func (u *avroUnpacker) block(b []byte) ([]byte, error) {
 		}
 		body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 		n, err := snappy.DecodedLen(body)
-		if err != nil || n > maxAvroBlock || n > 64*len(body)+64 { // a copy of 64 bytes takes three
+		if err != nil || int64(n) > u.most || n > 64*len(body)+64 { // a copy of 64 bytes takes three
 			return nil, errors.New("its length is corrupt")
 		}
 		out, err := snappy.Decode(nil, body)
@@ -397,9 +394,9 @@ func (u *avroUnpacker) block(b []byte) ([]byte, error) {
 
 func (u *avroUnpacker) all(r io.Reader) ([]byte, error) {
 	u.out.Reset()
-	n, err := u.out.ReadFrom(io.LimitReader(r, maxAvroBlock+1))
-	if err == nil && n > maxAvroBlock {
-		err = fmt.Errorf("it is larger than %d bytes", maxAvroBlock)
+	n, err := u.out.ReadFrom(io.LimitReader(r, u.most+1))
+	if err == nil && n > u.most {
+		err = fmt.Errorf("it is larger than %d bytes", u.most)
 	}
 	return u.out.Bytes(), err
 }

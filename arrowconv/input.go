@@ -53,8 +53,9 @@ type Options struct {
 	// ChunkBytes is the amount of input, decompressed, that makes one batch. The default, 0, is 1 MiB:
 	// large enough for tight loops, small enough that chunks in flight stay in the cache's reach.
 	ChunkBytes int
-	// MaxRowBytes is the longest row; a longer one is an error. The default, 0, is 64 MiB, a bound on
-	// memory when a quote is missing.
+	// MaxRowBytes is the longest row of a text, and the longest value of a typed input; a longer one is
+	// an error. The default, 0, is 64 MiB, a bound on memory when a quote is missing, or when a few KB of
+	// a compressed file stand for GBs.
 	MaxRowBytes int
 	// Alloc gives the memory of batches. The default, nil, is memory.DefaultAllocator.
 	Alloc memory.Allocator

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -104,7 +105,7 @@ func openParquet(in Input, o Options) (f *parquetFile, err error) {
 	err = f.guard(func() error {
 		props := parquet.NewReaderProperties(o.Alloc)
 		props.BufferedStreamEnabled, props.BufferSize = true, 1<<20 // of each column, rather than the whole row group
-		props.MaxCompressedPageSize, props.MaxUncompressedPageSize = 1<<30, 1<<30
+		props.MaxCompressedPageSize, props.MaxUncompressedPageSize = o.maxUnit(), o.maxUnit()
 		reader, err := file.NewParquetReader(io.NewSectionReader(f.from, 0, size), file.WithReadProps(props))
 		if err != nil {
 			return err
@@ -273,7 +274,12 @@ func (f *parquetFile) next() (piece, error) {
 	}
 	rows := min(f.rows, f.left)
 	p, err := f.recast.piece(rows, f.opts.Workers, func(from int) (arrow.Array, error) {
-		return nextRows(f.columns[from], rows, f.opts.Alloc)
+		a, err := nextRows(f.columns[from], rows, f.opts.Alloc)
+		if err != nil && strings.Contains(err.Error(), "exceeds configured limit") { // see maxUnit
+			return nil, inputErrorf("say --max-row-bytes with more, if it is meant", "%s: column %s: a page has more than %d bytes",
+				f.name, quoteShort(f.reader.Manifest.Fields[from].Field.Name), f.opts.maxUnit())
+		}
+		return a, err
 	})
 	f.left -= rows
 	p.bytes = int64(float64(rows) * f.perRow)
@@ -283,10 +289,10 @@ func (f *parquetFile) next() (piece, error) {
 // nextRows gives the next rows of a column in one array.
 func nextRows(c *pqarrow.ColumnReader, rows int64, alloc memory.Allocator) (arrow.Array, error) {
 	chunked, err := c.NextBatch(rows)
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, io.ErrUnexpectedEOF
+	case err != nil:
 		return nil, err
 	}
 	defer chunked.Release()

@@ -89,6 +89,10 @@ func (r *recast) piece(rows int64, workers int, column func(from int) (arrow.Arr
 				if sources[i], err = column(c.from); err != nil {
 					return fmt.Errorf("column %s: %w", quoteShort(r.to.fields[i].Name), err)
 				}
+				if longValue(sources[i], r.opts.MaxRowBytes) {
+					return inputErrorf("say --max-row-bytes with more, if it is meant", "%s: column %s: a value is longer than %d bytes",
+						r.name, quoteShort(r.to.fields[i].Name), r.opts.MaxRowBytes)
+				}
 				results[i], bad[i] = c.cast.run(sources[i], r.opts.Alloc)
 				return nil
 			})

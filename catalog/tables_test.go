@@ -3,6 +3,8 @@ package catalog_test
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -111,6 +113,27 @@ func TestIdentifiersReadBack(t *testing.T) {
 			t.Fatalf("%q became %q, %v", id, got, err)
 		}
 	})
+}
+
+// TestNoNameLeavesTheWarehouse: a name never makes a table's place one above or beside the warehouse.
+func TestNoNameLeavesTheWarehouse(t *testing.T) {
+	for _, name := range []string{`a."../../x"`, `"..".t`, `a.".."`, `"/etc".passwd`, `a."b/c"`, "a.\"\x00\"", "a.\"b\nc\"", `a."."`} {
+		if id, err := catalog.ParseIdentifier(name); !errors.Is(err, catalog.ErrConfig) {
+			t.Errorf("%s is taken as %q, %v", name, id, err)
+		}
+	}
+	c := testcat.New(t)
+	for i, name := range []string{`a."..\\x"`, `a."%2e%2e"`, `a."%2e%2e%2fx"`, `a."~"`, `"a b"."c?d#e"`, `a."..."`} {
+		id, err := catalog.ParseIdentifier(name)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		location := create(t, c, id, catalog.TableSpec{Schema: wideSchema}).Location()
+		below, ok := strings.CutPrefix(location, testcat.Warehouse(c)+"/")
+		if unescaped, err := url.PathUnescape(below); !ok || err != nil || path.Clean("/"+unescaped) != "/"+unescaped || strings.Count(below, "/") != 1 {
+			t.Errorf("%d: %s is at %s (%v)", i, name, location, err)
+		}
+	}
 }
 
 func FuzzExpressions(f *testing.F) {

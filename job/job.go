@@ -105,7 +105,8 @@ type Job struct {
 	// JSONRows is the path of keys, with dots between, to the array of a JSON document that has the rows.
 	// Default, "": the document itself.
 	JSONRows string
-	// MaxRowBytes is the longest row of a text, a bound on memory: a longer one ends the run. Default, 0: 64 MiB.
+	// MaxRowBytes is the longest row of a text, and the longest value of other formats, a bound on memory: a
+	// longer one ends the run. Default, 0: 64 MiB.
 	MaxRowBytes int64
 	// TimeZone is the IANA name of the zone that timestamps without one are taken in. Default: UTC.
 	TimeZone string

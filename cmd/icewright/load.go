@@ -131,7 +131,7 @@ func inputFlags(f flagSet, j *job.Job, format *string) {
 	f.truth(&j.CSVNoHeader, "csv-no-header", "the first CSV line is data; columns are in table order")
 	f.truth(&j.DecimalComma, "decimal-comma", "numbers are written 12,50")
 	f.text(&j.JSONRows, "json-rows", "", "`PATH` to the array with the rows inside a JSON object, such as features (default: the file is the array)")
-	f.bytes(&j.MaxRowBytes, "max-row-bytes", 64<<20, "longest row of a text file; a longer one is an error")
+	f.bytes(&j.MaxRowBytes, "max-row-bytes", 64<<20, "longest row of a text file, longest value of others; a longer one is an error")
 	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
 	f.text(&j.Columns, "columns", "", "take these columns only: `LIST` of a, and of b=c for column b of the table from column c (default: all)")
 	f.truth(&j.IgnoreCase, "ignore-case", "columns whose names differ in case only are the same")

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -42,4 +44,20 @@ func commandPaths(cmd *cobra.Command, path []string) [][]string {
 		}
 	}
 	return paths
+}
+
+// TestDocsSecurity: every test that SECURITY.md names is there.
+func TestDocsSecurity(t *testing.T) {
+	text, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for _, m := range regexp.MustCompile("`([a-z/]+\\.Test\\w+|Scripts/[a-z0-9-]+)`").FindAllStringSubmatch(string(text), -1) {
+		named = append(named, m[1])
+	}
+	if len(named) < 8 {
+		t.Errorf("it names %q only", named)
+	}
+	gendoc.Proofs(t, named...)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -386,4 +389,60 @@ func TestSuperseded(t *testing.T) {
 	if n := b.parquetFiles(); n != 2 {
 		t.Errorf("%d data files, want the 2 that were published", n)
 	}
+}
+
+// TestBombsAreStreamed: what a few KB unpack to is read as it comes, or refused, and never held as a whole.
+func TestBombsAreStreamed(t *testing.T) {
+	b := newBench(t)
+	head := zipped(t, "id,note\n")
+	rows := zipped(t, strings.Repeat("1,"+strings.Repeat("a", 998)+"\n", 50_000)) // 50 MB
+	blank := zipped(t, strings.Repeat("x", 50_000_000))
+	for name, c := range map[string]struct {
+		parts [][]byte
+		code  int
+		says  string
+	}{
+		"rows.csv.gz":     {slices.Concat([][]byte{head}, slices.Repeat([][]byte{rows}, 16)), 0, "800,000 rows"},
+		"one-line.csv.gz": {slices.Concat([][]byte{head}, slices.Repeat([][]byte{blank}, 40)), 4, "one-line.csv.gz: row 1: longer than 67108864 bytes"},
+		"one.ndjson.gz":   {slices.Repeat([][]byte{blank}, 40), 4, "one.ndjson.gz"},
+		"one.json.gz":     {slices.Concat([][]byte{zipped(t, `[{"a": "`)}, slices.Repeat([][]byte{blank}, 40)), 4, "longer than 67108864 bytes"},
+	} {
+		file := slices.Concat(c.parts...)
+		if len(file) > 3<<20 {
+			t.Fatalf("%s has %d bytes: no bomb", name, len(file))
+		}
+		if err := os.WriteFile(filepath.Join(b.dir, name), file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := b.command("load", name, "--table", "a.t", "--replace-table", "--memory", "128MiB")
+		out, err := cmd.CombinedOutput()
+		if code := codeOf(t, err); code != c.code || !strings.Contains(string(out), c.says) {
+			t.Errorf("%s: exit code %d, want %d and %q\n%s", name, code, c.code, c.says, out)
+		}
+		if rss, known := peak(cmd.ProcessState); known && rss > 400<<20 {
+			t.Errorf("%s: %d MiB at its peak", name, rss>>20)
+		}
+	}
+}
+
+func zipped(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := io.WriteString(w, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// peak is the most memory that an ended process had, in bytes.
+func peak(p *os.ProcessState) (int64, bool) {
+	usage, ok := p.SysUsage().(*syscall.Rusage)
+	if !ok || runtime.GOOS != "linux" {
+		return 0, false
+	}
+	return usage.Maxrss << 10, true
 }

@@ -59,6 +59,10 @@ func TestNoOutputHoldsASecret(t *testing.T) {
 		{"table", "drop", "a.t", "--yes"},
 		{"doctor", "a.t", "--verbose"},
 		{"doctor", "--output", "json"},
+		{"load", "--help"},
+		{"doctor", "a.t", "--litter"},
+		{"completion", "bash"},
+		{"__complete", "show", ""},
 	}
 	withPassword := strings.Replace(echo.URL, "://", "://me:hush-word@", 1)
 	n := 0
