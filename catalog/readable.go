@@ -7,6 +7,7 @@ import (
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
 )
 
 // Readable returns t as iceberg-go's scanner can read it. Metadata spells the default values of dates and
@@ -148,4 +149,83 @@ func readableDefault(f iceberg.NestedField) (any, error) {
 		}
 	}
 	return nil, nil
+}
+
+// ReadableFile is Readable for reading f, a data file of t, and no other. Files that were imported from Hive
+// lack the columns that they are partitioned by; by the spec these have the value of the partition, and
+// iceberg-go v0.7.0 reads nulls. Source: iceberg.apache.org/spec/#column-projection.
+func ReadableFile(t *table.Table, f iceberg.DataFile) (*table.Table, error) {
+	t, err := Readable(t)
+	if err != nil {
+		return nil, err
+	}
+	spec := t.Metadata().PartitionSpecByID(int(f.SpecID()))
+	if spec == nil {
+		return nil, fmt.Errorf("data file %s: the table has no partition spec %d", f.FilePath(), f.SpecID())
+	}
+	schema := t.Schema()
+	fields, changed := slices.Clone(schema.Fields()), false
+	for _, p := range spec.Fields() {
+		i := slices.IndexFunc(fields, func(f iceberg.NestedField) bool { return f.ID == p.SourceID() })
+		if _, identity := p.Transform.(iceberg.IdentityTransform); !identity || i < 0 {
+			continue
+		}
+		// What a file that lacks the column reads as is the column's initial default.
+		value, err := partitionValue(f.Partition()[p.FieldID], fields[i].Type)
+		if err != nil {
+			return nil, fmt.Errorf("data file %s: partition field %s: %w", f.FilePath(), p.Name, err)
+		}
+		fields[i].InitialDefault, changed = value, true
+	}
+	if !changed {
+		return t, nil
+	}
+	m := readMetadata{Metadata: t.Metadata(), schemas: map[int]*iceberg.Schema{
+		schema.ID: iceberg.NewSchemaWithIdentifiers(schema.ID, schema.IdentifierFieldIDs, fields...),
+	}}
+	return table.New(t.Identifier(), m, t.MetadataLocation(), t.FS, nil), nil
+}
+
+// partitionValue is v, which manifests have in several Go types, as the scanner takes a default of type t.
+func partitionValue(v any, t iceberg.Type) (any, error) {
+	var lit iceberg.Literal
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case bool:
+		lit = iceberg.NewLiteral(v)
+	case int32:
+		lit = iceberg.NewLiteral(v)
+	case int64:
+		lit = iceberg.NewLiteral(v)
+	case float32:
+		lit = iceberg.NewLiteral(v)
+	case float64:
+		lit = iceberg.NewLiteral(v)
+	case iceberg.Date:
+		lit = iceberg.NewLiteral(v)
+	case iceberg.Time:
+		lit = iceberg.NewLiteral(v)
+	case iceberg.Timestamp:
+		lit = iceberg.NewLiteral(v)
+	case iceberg.TimestampNano:
+		lit = iceberg.NewLiteral(v)
+	case string:
+		lit = iceberg.NewLiteral(v)
+	case []byte:
+		lit = iceberg.NewLiteral(v)
+	case uuid.UUID:
+		lit = iceberg.NewLiteral(v)
+	case iceberg.Decimal:
+		lit = iceberg.NewLiteral(v)
+	case iceberg.Literal:
+		lit = v
+	default:
+		return nil, fmt.Errorf("a value of Go type %T", v)
+	}
+	lit, err := lit.To(t)
+	if err != nil {
+		return nil, err
+	}
+	return lit.Any(), nil
 }

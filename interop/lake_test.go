@@ -128,8 +128,10 @@ type receipt struct {
 	RowsRead       int    `json:"rows_read"`
 	RowsWritten    int    `json:"rows_written"`
 	RowsUnchanged  int    `json:"rows_unchanged"`
+	RowsKept       int    `json:"rows_kept"`
 	FilesAdded     int    `json:"files_added"`
 	FilesRemoved   int    `json:"files_removed"`
+	FilesRewritten int    `json:"files_rewritten"`
 	Digest         string `json:"digest"`
 	Attempts       int    `json:"attempts"`
 	Attempt        string `json:"attempt"`

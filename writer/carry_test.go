@@ -17,6 +17,7 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	"github.com/icewright/icewright/catalog"
@@ -154,11 +155,7 @@ func TestSpecChangesAgainstAMap(t *testing.T) {
 			inside := func(row) bool { return true }
 			switch what := rapid.SampledFrom(append([]string{"", "", "", ""}, names...)).Draw(rt, "slice"); {
 			case what != "":
-				s, err := slice.Parse(what, schema, nil)
-				if err != nil {
-					rt.Fatal(err)
-				}
-				o.Slice, o.OnEmpty, inside = s, plan.OnEmptyClear, conditions[what]
+				o.Slice, o.OnEmpty, inside = sliceOf(t, schema, what), plan.OnEmptyClear, conditions[what]
 				fresh = leaving(fresh, func(r row) bool { return !inside(r) })
 			case spec.IsUnpartitioned():
 				o.ReplaceTable = true
@@ -315,15 +312,9 @@ func TestCarriedRowsAreOfTheVeryFile(t *testing.T) {
 // A file that comes into the slice between plan and commit is rewritten beside those that are done.
 func TestOnlyNewStraddlersAreRewritten(t *testing.T) {
 	inner := newTable(t, "")
-	s, err := slice.Parse("region = ea", schema, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := sliceOf(t, schema, "region = ea")
 	mustLoad(t, inner, writer.Options{ReplaceTable: true}, row{1, "ea", 1}, row{2, "eb", 2})
-	other, err := slice.Parse("id = 3 or id = 4", schema, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := sliceOf(t, schema, "id = 3 or id = 4")
 	cat := fault.New(t, inner, "")
 	cat.Before = func(n int) {
 		if n == 1 {
@@ -419,6 +410,50 @@ func TestCarriedRowsAndFaults(t *testing.T) {
 	})
 }
 
+// A commit that may have landed out of sight keeps what it carried over: its snapshot reads on.
+func TestUnseenCommitKeepsItsFiles(t *testing.T) {
+	inner := straddled(t, 2)
+	hiding := &testcat.NewestOnly{Catalog: inner, Then: func() { // until no trace of it is in the head's manifests
+		for i := range 3 {
+			mustLoad(t, inner, writer.Options{Job: "another", ReplaceTable: true, AllowShrink: true}, row{int64(i), "ea", 1}, row{5, "eb", 5})
+		}
+	}}
+	res, err := writer.Load(t.Context(), fault.New(t, hiding, "commit #1 lands, reply lost"), current(t, inner),
+		batches(t, memory.DefaultAllocator, 3, nil, row{9, "ea", 9}), writer.Options{Publish: quick()})
+	if err != nil || res.Attempts != 2 {
+		t.Fatalf("%d attempts, %v", res.Attempts, err)
+	}
+	tbl := current(t, inner)
+	fsys, err := tbl.FS(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, s := range tbl.Metadata().Snapshots() {
+		manifests, err := s.Manifests(fsys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range manifests {
+			for e, err := range m.Entries(fsys, true) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				in, err := fsys.Open(e.DataFile().FilePath())
+				if err != nil {
+					t.Errorf("snapshot %d: %v", s.SnapshotID, err)
+					continue
+				}
+				n++
+				in.Close()
+			}
+		}
+	}
+	if n < 8 {
+		t.Errorf("%d files", n)
+	}
+}
+
 // A neighbour's run of the same job that carried rows of this slice over has not written into it. One
 // that replaced them has.
 func TestFenceKnowsCarriedRows(t *testing.T) {
@@ -437,11 +472,7 @@ func TestFenceKnowsCarriedRows(t *testing.T) {
 			options := func(expr string, started time.Time) writer.Options {
 				o := writer.Options{Job: "sales", Started: started, Publish: quick(), AllowShrink: true}
 				if expr != "" {
-					s, err := slice.Parse(expr, schema, nil)
-					if err != nil {
-						t.Fatal(err)
-					}
-					o.Slice = s
+					o.Slice = sliceOf(t, schema, expr)
 				}
 				return o
 			}
@@ -556,10 +587,7 @@ func TestRowLineageIsCarried(t *testing.T) {
 	}
 	// Again, by a slice that cuts the partition.
 	repartition(t, cat, "truncate(1, region)")
-	s, err := slice.Parse("id < 3", schema, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := sliceOf(t, schema, "id < 3")
 	mustLoad(t, cat, writer.Options{Slice: s, AllowShrink: true}, row{0, "ec", 1})
 	got = lineage()
 	delete(want, 2)
@@ -568,4 +596,28 @@ func TestRowLineageIsCarried(t *testing.T) {
 		t.Errorf("row ids (-want +got):\n%s", d)
 	}
 	wantLitter(t, cat, 0)
+}
+
+func sliceOf(t testing.TB, schema *iceberg.Schema, expr string) *slice.Slice {
+	t.Helper()
+	s, err := slice.Parse(expr, schema, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// publishFile appends a file that somebody else wrote.
+func publishFile(t testing.TB, cat publish.Catalog, f iceberg.DataFile) {
+	t.Helper()
+	a := publish.Attempt{
+		ID: uuid.New(), Table: ident, Branch: table.MainBranch, Job: "another", RunKey: "another", Started: time.Now(), Base: current(t, cat),
+		Touches: func(iceberg.DataFile, iceberg.PartitionSpec, *iceberg.Schema) bool { return true },
+	}
+	_, err := publish.Publish(t.Context(), cat, a, func(context.Context, *table.Table) (*publish.Change, error) {
+		return &publish.Change{Operation: table.OpAppend, Add: []iceberg.DataFile{f}}, nil
+	}, quick())
+	if err != nil {
+		t.Fatal(err)
+	}
 }

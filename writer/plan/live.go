@@ -3,7 +3,6 @@ package plan
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
@@ -49,9 +48,9 @@ type liveFiles struct {
 	all           []*liveFile
 }
 
-// readLive reads the manifests of base that may list files of the slice. Where rows are to be read, be
-// it because a file may straddle the slice, it reads those of all delete files.
-func readLive(ctx context.Context, tbl *table.Table, base *table.Snapshot, sc *scope, rows bool) (*liveFiles, error) {
+// readLive reads the manifests of base that may list files of the slice. Those of the delete files that
+// apply to such a file are among them: delete files lie in the partition of their data.
+func readLive(ctx context.Context, tbl *table.Table, base *table.Snapshot, sc *scope) (*liveFiles, error) {
 	live := &liveFiles{}
 	if base == nil {
 		return live, nil
@@ -64,26 +63,18 @@ func readLive(ctx context.Context, tbl *table.Table, base *table.Snapshot, sc *s
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest list of snapshot %d: %w", base.SnapshotID, err)
 	}
-	var mine, others []iceberg.ManifestFile // others are of delete files
+	var mine []iceberg.ManifestFile
 	for _, m := range manifests {
 		spec, ok := sc.specs[int(m.PartitionSpecID())]
-		switch {
-		case !ok:
+		if !ok {
 			return nil, fmt.Errorf("manifest %s: the table has no partition spec %d", m.FilePath(), m.PartitionSpecID())
-		case sc.mayHold(m, spec):
+		}
+		if sc.mayHold(m, spec) {
 			mine = append(mine, m)
-		case m.ManifestContent() == iceberg.ManifestContentDeletes && (m.HasAddedFiles() || m.HasExistingFiles()):
-			others = append(others, m)
 		}
 	}
 	if err := live.read(ctx, fs, mine, sc); err != nil {
 		return nil, err
-	}
-	if rows || slices.ContainsFunc(live.data, func(f *liveFile) bool { return f.cover == slice.Some }) {
-		// Some writers file the deletes on a file of an older spec under the current one.
-		if err := live.read(ctx, fs, others, sc); err != nil {
-			return nil, err
-		}
 	}
 	live.applyDeletes()
 	for _, f := range live.data {

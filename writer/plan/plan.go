@@ -64,7 +64,7 @@ type Plan struct {
 	// Add are the staged files to publish, Discard those whose rows are live already. Together
 	// they are all staged files, in their order.
 	Add, Discard []slice.StagedFile
-	// Remove are the live data and delete files that go.
+	// Remove are the live data and delete files that go, in the order of Base's manifests.
 	Remove []slice.LiveFile
 	// Rewrite are the data files of Remove that straddle the slice, in the order of Base's manifests. The
 	// plan is for them to go only once their other rows, RowsKept in all, are carried over.
@@ -167,7 +167,7 @@ func Replace(ctx context.Context, tbl *table.Table, staged []slice.StagedFile, o
 				"the input has no rows, so it touches no partition that could be cleared")
 		}
 	}
-	live, err := readLive(ctx, tbl, p.Base, sc, o.CompareRows)
+	live, err := readLive(ctx, tbl, p.Base, sc)
 	if err != nil {
 		return nil, err
 	}

@@ -153,8 +153,8 @@ func (s *sight) look(ctx context.Context, f *liveFile) (found look, err error) {
 	if known, ok := s.o.Looks.get(origin); ok {
 		return known, nil
 	}
-	if err := s.check(ctx, f); err != nil {
-		return look{}, err
+	if format := f.DataFile().FileFormat(); format != iceberg.ParquetFile {
+		return look{}, cannotRead(f.DataFile(), "it is in the format "+string(format)+", and icewright reads Parquet")
 	}
 	sieve, err := newSieve(s.sc, s.schema, s.o)
 	if err != nil {
@@ -206,52 +206,6 @@ func (f *liveFile) leastRows() int64 {
 		n -= d.DataFile().Count()
 	}
 	return max(0, n)
-}
-
-// check refuses files that cannot be read here, before any of their rows is lost.
-func (s *sight) check(ctx context.Context, f *liveFile) error {
-	df := f.DataFile()
-	if df.FileFormat() != iceberg.ParquetFile {
-		return cannotRead(df, "it is in the format "+string(df.FileFormat())+", and icewright reads Parquet")
-	}
-	spec := s.sc.specs[f.Partition.SpecID]
-	var fields []iceberg.PartitionField
-	for _, p := range spec.Fields() {
-		if _, ok := p.Transform.(iceberg.IdentityTransform); ok {
-			fields = append(fields, p)
-		}
-	}
-	if len(fields) == 0 {
-		return nil
-	}
-	// Files that were imported from Hive lack the columns that they are partitioned by. By the spec their
-	// values come from the partition; iceberg-go v0.7.0 reads nulls.
-	fs, err := s.tbl.FS(ctx)
-	if err != nil {
-		return err
-	}
-	meta, err := footer(fs, df.FilePath(), df.FileSizeBytes())
-	if err != nil {
-		return fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
-	}
-	if meta == nil {
-		return cannotRead(df, "it is encrypted")
-	}
-	mapping := s.tbl.NameMapping()
-	for _, p := range fields {
-		has := false
-		for i := range meta.Schema.NumColumns() {
-			c := meta.Schema.Column(i)
-			id := int(c.SchemaNode().FieldID())
-			has = has || id == p.SourceID() || id < 0 && slices.ContainsFunc(mapping, func(m iceberg.MappedField) bool {
-				return m.FieldID != nil && *m.FieldID == p.SourceID() && slices.Contains(m.Names, c.Path())
-			})
-		}
-		if name, nested := s.tbl.Schema().FindColumnName(p.SourceID()); !has && nested && !strings.Contains(name, ".") {
-			return cannotRead(df, fmt.Sprintf("it lacks column %q, by which it is partitioned", name))
-		}
-	}
-	return nil
 }
 
 func cannotRead(df iceberg.DataFile, why string) error {
@@ -401,14 +355,13 @@ func (p *Plan) Outside(schema *iceberg.Schema) (func(arrow.RecordBatch) (*slice.
 // rowsOf reads one file after the other, so that no more than a batch of rows waits to be taken.
 func rowsOf(ctx context.Context, tbl *table.Table, columns []string, files ...Straddler) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
-		tbl, err := catalog.Readable(tbl)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		scan := tbl.Scan(table.WithSelectedFields(columns...), table.WithMaxConcurrency(1))
-		defer scan.Close()
 		for _, f := range files {
+			tbl, err := catalog.ReadableFile(tbl, f.DataFile())
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			scan := tbl.Scan(table.WithSelectedFields(columns...), table.WithMaxConcurrency(1))
 			_, batches, err := scan.ReadTasks(ctx, []table.FileScanTask{f.task})
 			if err != nil {
 				yield(nil, unreadable(f.DataFile(), err))

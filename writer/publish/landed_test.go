@@ -1,71 +1,16 @@
 package publish_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"testing"
 
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/internal/fault"
 	"github.com/icewright/icewright/internal/testcat"
 	"github.com/icewright/icewright/writer/publish"
 )
-
-// newestOnly shows the newest snapshot of a table and nothing of those before it, as Nessie does.
-type newestOnly struct {
-	*catalog.Catalog
-	// then runs once, when a commit has landed and before its answer is given.
-	then func()
-}
-
-func (n *newestOnly) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
-	tbl, err := n.Catalog.LoadTable(ctx, ident)
-	if err != nil || tbl.CurrentSnapshot() == nil {
-		return tbl, err
-	}
-	text, err := json.Marshal(tbl.Metadata())
-	if err != nil {
-		return nil, err
-	}
-	var meta map[string]any
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber() // snapshot ids don't fit into a float
-	if err := d.Decode(&meta); err != nil {
-		return nil, err
-	}
-	delete(meta, "snapshot-log")
-	for _, s := range meta["snapshots"].([]any) {
-		if s := s.(map[string]any); s["snapshot-id"] == meta["current-snapshot-id"] {
-			delete(s, "parent-snapshot-id")
-			meta["snapshots"] = []any{s}
-		}
-	}
-	if text, err = json.Marshal(meta); err != nil {
-		return nil, err
-	}
-	pruned, err := table.ParseMetadataBytes(text)
-	if err != nil {
-		return nil, err
-	}
-	return table.New(ident, pruned, tbl.MetadataLocation(), tbl.FS, n.Catalog), nil
-}
-
-func (n *newestOnly) CommitTable(ctx context.Context, ident table.Identifier, requirements []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
-	meta, location, err := n.Catalog.CommitTable(ctx, ident, requirements, updates)
-	if err != nil {
-		err = errors.Join(catalog.ErrConflict, err) // the REST client's word for 409
-	}
-	if then := n.then; err == nil && then != nil {
-		n.then = nil
-		then()
-	}
-	return meta, location, err
-}
 
 // A commit lands, its answer is lost, and another writer's snapshot hides it. Were it taken for
 // refused, its manifests would be removed from under the table.
@@ -80,7 +25,7 @@ func TestLandedOutOfSight(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cat := newTable(t, 2, nil)
 			mustPublish(t, cat, "a/a1", "b/b1")
-			hiding := &newestOnly{Catalog: cat, then: func() { mustPublish(t, cat, tc.others) }}
+			hiding := &testcat.NewestOnly{Catalog: cat, Then: func() { mustPublish(t, cat, tc.others) }}
 			flaky := fault.New(t, hiding, "commit #1 lands, reply lost")
 
 			out, err := publish.Publish(t.Context(), flaky, attempt(load(t, flaky), 1, "a/a2"), swap(t, table.MainBranch, "a/a2"), quick())
@@ -108,7 +53,7 @@ func TestLandedOutOfSight(t *testing.T) {
 func TestRefusedOutOfSight(t *testing.T) {
 	cat := newTable(t, 2, nil)
 	mustPublish(t, cat, "a/a1", "b/b1")
-	hiding := &newestOnly{Catalog: cat}
+	hiding := &testcat.NewestOnly{Catalog: cat}
 	raced := false
 	plan := swap(t, table.MainBranch, "a/a2")
 	out, err := publish.Publish(t.Context(), hiding, attempt(load(t, hiding), 1, "a/a2"), func(ctx context.Context, base *table.Table) (*publish.Change, error) {

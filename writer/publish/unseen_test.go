@@ -10,6 +10,7 @@ import (
 
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/internal/fault"
+	"github.com/icewright/icewright/internal/testcat"
 	"github.com/icewright/icewright/writer/publish"
 )
 
@@ -17,7 +18,7 @@ import (
 // later one whose parents are out of sight.
 func TestFirstSnapshotOfVersion1OutOfSight(t *testing.T) {
 	cat := newTable(t, 1, nil)
-	hiding := &newestOnly{Catalog: cat, then: func() { mustPublish(t, cat, "b/b2") }}
+	hiding := &testcat.NewestOnly{Catalog: cat, Then: func() { mustPublish(t, cat, "b/b2") }}
 	flaky := fault.New(t, hiding, "commit #1 lands, reply lost")
 	out, err := publish.Publish(t.Context(), flaky, attempt(load(t, cat), 1, "a/a2"), swap(t, "main", "a/a2"), quick())
 	if err != nil {
