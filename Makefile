@@ -12,7 +12,7 @@ GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 VULN     := $(TOOLS)/govulncheck-v1.9.0
 FUZZTIME ?= 20s
 
-.PHONY: help build run test race check fmt lint vuln docs interop bench fuzz up down clean
+.PHONY: help build run test race check fmt lint vuln docs guarantees interop bench fuzz up down clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,7 +60,14 @@ fmt: $(GOLANGCI) ## write the files as lint wants them
 	$(GOLANGCI) fmt ./...
 
 docs: ## write what docs/ has from the code anew
-	go test ./cmd/icewright ./catalog ./arrowconv ./source ./interop -run 'TestManual|TestDocs' -args -rewrite
+	go test ./internal/tally ./cmd/icewright ./catalog ./arrowconv ./source ./interop -run 'TestManual|TestDocs' -args -rewrite
+
+guarantees: ## docs/guarantees.md: count again what the guarantees survived, servers included
+	go test -p 1 -count=1 -tags interop,full -timeout 30m $$(dirname $(COUNTING) | sort -u) \
+	  -run '^('$$(awk '/^func Test/ {f = $$2; sub(/\(.*/, "", f)} /tally\.Of\(/ {print f}' $(COUNTING) | paste -sd '|')')$$' -args -rewrite
+
+# The tests that count their cases (internal/tally).
+COUNTING  = $$(grep -rl --include='*_test.go' 'tally\.Of(' .)
 
 interop: ## against S3 servers, REST catalogs, PyIceberg, DuckDB and Spark
 	go test -tags interop,full -count=1 -timeout 30m ./interop/...

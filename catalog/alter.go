@@ -13,6 +13,8 @@ import (
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/icewright/icewright/point"
 )
 
 // Alteration says what a table is to become. Columns go by the names that they have before it,
@@ -398,6 +400,7 @@ func RemoveOldMetadata(fsys iceio.WriteFileIO, before, after table.Metadata) {
 	for entry := range before.PreviousFiles() {
 		if !kept[entry.MetadataFile] {
 			_ = fsys.Remove(entry.MetadataFile)
+			point.Reach("catalog: old metadata file removed")
 		}
 	}
 }

@@ -262,7 +262,7 @@ func storageClass(err error) error {
 		var rsp *awshttp.ResponseError
 		if errors.As(err, &rsp) {
 			switch code := rsp.HTTPStatusCode(); {
-			case code == 408 || code == 409 || code == 429 || code >= 500:
+			case code == 408 || code == 409 || code == 429 || code >= 500 || outdated(err):
 				return ErrTransient
 			case code >= 400:
 				return ErrRejected
@@ -278,6 +278,15 @@ func storageClass(err error) error {
 		return ErrTransient
 	}
 	return nil
+}
+
+// outdated tells whether S3 refused credentials that were good: new ones may be had the next time.
+func outdated(err error) bool {
+	switch s3Code(err) {
+	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired":
+		return true
+	}
+	return false
 }
 
 // plainDefect tells whether nothing in err speaks of a server or a wire, so that

@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	iceio "github.com/apache/iceberg-go/io"
+
+	"github.com/icewright/icewright/point"
 )
 
 // propBaseDir is the directory that relative locations start from. It is ours, set
@@ -133,7 +135,7 @@ func (l localIO) Create(name string) (iceio.FileWriter, error) {
 		return nil, err
 	}
 	l.log.add(l, name)
-	return &localWriter{File: f}, nil
+	return &localWriter{File: f, logged: l.log != nil}, nil
 }
 
 func (l localIO) WriteFile(name string, content []byte) error {
@@ -191,8 +193,9 @@ func (l localIO) WalkDir(root string, fn fs.WalkDirFunc) error {
 // localWriter writes one file.
 type localWriter struct {
 	*os.File
-	once sync.Once
-	err  error
+	logged bool // the file is one of a commit's own
+	once   sync.Once
+	err    error
 }
 
 func (w *localWriter) ReadFrom(r io.Reader) (int64, error) { return w.File.ReadFrom(r) }
@@ -207,6 +210,8 @@ func (w *localWriter) Close() error {
 		w.err = errors.Join(w.err, w.File.Close())
 		if w.err != nil {
 			_ = os.Remove(w.Name())
+		} else if w.logged {
+			point.Reach("catalog: metadata file written")
 		}
 	})
 	return w.err

@@ -123,6 +123,8 @@ func (e *StorageError) Hint() string {
 	switch status := s3Status(e.Err); {
 	case s3Code(e.Err) == "NoSuchBucket":
 		return "make the bucket first, or check s3.endpoint and s3.region"
+	case outdated(e.Err):
+		return "the credentials have expired: get new ones, and run it again"
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:
 		return "check s3.access-key-id or the AWS_* environment, and what the credentials may do"
 	case status == http.StatusMovedPermanently || status == http.StatusBadRequest:

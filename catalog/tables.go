@@ -18,6 +18,8 @@ import (
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
+
+	"github.com/icewright/icewright/point"
 )
 
 // DefaultFormatVersion is the format of new tables: the newest that every engine
@@ -134,6 +136,7 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 			return err
 		})
 		if err == nil {
+			point.Reach("catalog: table made")
 			return c.storage(t, answer), true, nil
 		}
 		err = Classify(err)
@@ -488,6 +491,7 @@ func (c *Catalog) DropIfEmpty(ctx context.Context, ident table.Identifier, id uu
 		return false, fmt.Errorf("drop table %s: %w", FormatIdentifier(ident), commitError(err))
 	}
 	if dropped {
+		point.Reach("catalog: table dropped")
 		if fsys, err := FS(ctx, t); err == nil {
 			_ = fsys.Remove(t.MetadataLocation()) // nothing refers to it
 		}

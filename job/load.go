@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -129,13 +130,16 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		OnEmpty: s.onEmpty, MaxShrink: s.maxShrink, AllowShrink: j.AllowShrink, CompareRows: j.CompareRows,
 		Memory: j.Memory, SpillDir: j.SpillDir, Workers: j.Workers,
 		Job: rec.Job, RunKey: rec.RunKey, Attempt: j.Attempt, Started: started,
-		DryRun: j.DryRun, Progress: j.Progress,
+		DryRun: j.DryRun, Progress: j.Progress, Publish: publish.Options{Now: j.Now},
 	}
 	if drift != nil {
 		in, o.Schema, o.Evolve = drift.watch(in), schema, drift.drift
 	}
 	res, err := writer.Load(ctx, cat, tbl, in, o)
 	rec.fill(res)
+	if len(res.Litter) > 0 && err == nil {
+		j.warn("not published, and could not be removed: %s (icewright doctor %s --litter finds them)", strings.Join(res.Litter, " "), j.Table)
+	}
 	if bad != nil {
 		if cerr := bad.close(); cerr != nil && err == nil {
 			j.warn("%v", cerr)
@@ -261,8 +265,17 @@ func (r *Receipt) fail(err error) {
 	r.Error = &Failure{Message: err.Error(), Hint: Hint(err)}
 }
 
-// Hint is the advice that the outermost error of err's tree with one has to give; "" without.
+// Hint is the advice that the outermost error of err's tree with one has to give. Without one, what may pass
+// is worth another try; "" for the rest.
 func Hint(err error) string {
+	h := hint(err)
+	if h == "" && (errors.Is(err, catalog.ErrTransient) || errors.Is(err, publish.ErrConflict)) {
+		h = "it may pass: run it again"
+	}
+	return h
+}
+
+func hint(err error) string {
 	for err != nil {
 		if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
 			return h.Hint()
@@ -272,7 +285,7 @@ func Hint(err error) string {
 			err = e.Unwrap()
 		case interface{ Unwrap() []error }:
 			for _, child := range e.Unwrap() {
-				if h := Hint(child); h != "" {
+				if h := hint(child); h != "" {
 					return h
 				}
 			}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/point"
 	"github.com/icewright/icewright/writer/plan"
 	"github.com/icewright/icewright/writer/publish"
 	"github.com/icewright/icewright/writer/slice"
@@ -35,6 +36,7 @@ func Load(ctx context.Context, cat publish.Catalog, tbl *table.Table, in iter.Se
 	if err := r.stage(ctx, in); err != nil {
 		return r.result, err
 	}
+	point.Reach("writer: all files staged")
 	if o.DryRun {
 		err := r.dryRun(ctx)
 		return r.result, errors.Join(err, r.remove(ctx, r.allStaged()))
@@ -300,6 +302,7 @@ func touched(files []slice.StagedFile) map[string]bool {
 func (r *run) finish(o publish.Outcome) {
 	r.lap("publish")
 	r.result.Attempts, r.result.Base, r.result.Snapshot = o.Tries, o.Base, o.Snapshot
+	r.result.Litter = append(r.result.Litter, o.Litter...)
 	r.result.Status = Published
 	if o.Snapshot == nil {
 		r.result.Status = Unchanged
@@ -321,6 +324,7 @@ func (r *run) cleanUp(ctx context.Context, o publish.Outcome, err error) error {
 		files = r.left(o)
 	}
 	removed := r.remove(ctx, files)
+	point.Reach("writer: unpublished files removed")
 	if err == nil && removed != nil {
 		// What the run was for is done: a file too many is for the receipt, not a failure.
 		for _, f := range files {

@@ -91,7 +91,8 @@ type Result struct {
 	SchemaChanges []catalog.SchemaChange
 	// Staged is what was staged, Digest included.
 	Staged stage.Result
-	// Litter holds staged files that were not published and could not be removed.
+	// Litter holds files that were not published and could not be removed: staged ones, and metadata of
+	// commits that lost a race.
 	Litter []string
 	// Attempts counts the plans: 1, and one more for every lost race.
 	Attempts int

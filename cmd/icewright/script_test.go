@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"icewright": main})
+	testscript.Main(m, map[string]func(){"icewright": func() { heedPoints(); main() }})
 }
 
 // The scripts are the manual of the command line, executed: each tells one story.

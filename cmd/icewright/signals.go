@@ -22,9 +22,9 @@ func (i interruption) Error() string {
 // the process at once: whoever sends it does not want to wait for the clean-up.
 //
 // SIGPIPE is ignored, so that a log reader that goes away cannot kill a load half-way; a write to
-// a closed pipe then fails with EPIPE, which ends the commands that print rows.
+// a closed pipe then fails with EPIPE, which ends the commands that print rows. See ignored for others.
 func interruptible(parent context.Context) (context.Context, func()) {
-	signal.Ignore(syscall.SIGPIPE)
+	signal.Ignore(ignored...)
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

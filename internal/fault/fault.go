@@ -216,3 +216,21 @@ func (sc *script) unmet() (texts []string) {
 	}
 	return texts
 }
+
+// writtenNames remembers what was written since a script began, for lists that are stale.
+type writtenNames struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (w *writtenNames) add(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.names[name] = true
+}
+
+func (w *writtenNames) has(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.names[name]
+}

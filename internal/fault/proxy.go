@@ -39,8 +39,8 @@ type HTTP struct {
 	mu      sync.Mutex
 	landed  int
 	late    []func()
-	written map[string]bool // keys of objects that were written through here
 	keys    map[string]bool // access keys that have expired
+	written writtenNames    // keys of objects
 }
 
 // Proxy starts one in front of the server at upstream; it ends with the test.
@@ -52,7 +52,7 @@ func Proxy(t testing.TB, upstream, text string) *HTTP {
 	}
 	p := &HTTP{
 		script:  read(t, text, "commit", "load", "write", "read", "list", "remove", "request"),
-		written: map[string]bool{}, keys: map[string]bool{},
+		written: writtenNames{names: map[string]bool{}}, keys: map[string]bool{},
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy, transport.DisableCompression = nil, true
@@ -222,7 +222,7 @@ func (p *HTTP) note(r *http.Request, event string, status int) {
 			p.landed++
 		case "write":
 			_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-			p.written[key] = true
+			p.written.add(key)
 		}
 	}
 	p.mu.Unlock()
@@ -275,11 +275,9 @@ func (broken) Read([]byte) (int, error) { return 0, errors.New("fault: torn") }
 func (p *HTTP) listStale(w http.ResponseWriter, r *http.Request) {
 	answer := httptest.NewRecorder()
 	p.upstream.ServeHTTP(answer, r)
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	body := contents.ReplaceAllFunc(answer.Body.Bytes(), func(entry []byte) []byte {
 		var object struct{ Key string }
-		if err := xml.Unmarshal(entry, &object); err == nil && p.written[object.Key] {
+		if err := xml.Unmarshal(entry, &object); err == nil && p.written.has(object.Key) {
 			return nil
 		}
 		return entry

@@ -73,7 +73,7 @@ func Table(header []string, rows ...[]string) string {
 // Check compares a section of a document below the module's root ("docs/formats.md") with text.
 func Check(t testing.TB, document, section, text string) {
 	t.Helper()
-	path := filepath.Join(root(t), filepath.FromSlash(document))
+	path := filepath.Join(Root(t), filepath.FromSlash(document))
 	old, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func Check(t testing.TB, document, section, text string) {
 // CheckFile compares a document that is generated as a whole.
 func CheckFile(t testing.TB, document, text string) {
 	t.Helper()
-	path := filepath.Join(root(t), filepath.FromSlash(document))
+	path := filepath.Join(Root(t), filepath.FromSlash(document))
 	if *Rewrite {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -128,7 +128,8 @@ func Proofs(t testing.TB, names ...string) {
 	}
 }
 
-func root(t testing.TB) string {
+// Root is the module's directory.
+func Root(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
@@ -156,7 +157,7 @@ var (
 
 func tests(t testing.TB) map[string]bool {
 	t.Helper()
-	top := root(t)
+	top := Root(t)
 	once.Do(func() { found, failure = collect(top) })
 	if failure != nil {
 		t.Fatal(failure)

@@ -28,7 +28,23 @@ var (
 
 func init() {
 	iceio.Unregister("mem")
-	iceio.Register("mem", func(context.Context, *url.URL, map[string]string) (iceio.IO, error) { return memIO{}, nil })
+	iceio.Register("mem", func(_ context.Context, u *url.URL, _ map[string]string) (iceio.IO, error) {
+		mu.RLock()
+		defer mu.RUnlock()
+		if wrap := wraps[u.Host]; wrap != nil {
+			return wrap(memIO{}), nil
+		}
+		return memIO{}, nil
+	})
+}
+
+// wraps are what stands before the files of a catalog, by the host of its locations.
+var wraps = map[string]func(iceio.IO) iceio.IO{}
+
+func setWrap(host string, wrap func(iceio.IO) iceio.IO) {
+	mu.Lock()
+	defer mu.Unlock()
+	wraps[host] = wrap
 }
 
 func list(prefix string) []string {

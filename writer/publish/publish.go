@@ -43,6 +43,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/point"
 	"github.com/icewright/icewright/writer/digest"
 )
 
@@ -132,6 +133,8 @@ type Outcome struct {
 	// Unseen says that a commit made for an earlier plan may have landed as well, in a snapshot that the
 	// catalog does not show: what it added is not to be removed.
 	Unseen bool
+	// Litter holds metadata files of commits that lost a race, where they could not be removed.
+	Litter []string
 }
 
 // Publish asks plan for a change and commits it, until it landed or can't. See the argument at
@@ -213,14 +216,16 @@ func (l *loop) prepare(ctx context.Context, tbl *table.Table) (*commit, error) {
 	}
 	// A zombie is told so even where a guard would have stopped it: it is not to be mended.
 	if fenced := l.fence(ctx, tbl); fenced != nil {
-		return nil, fenced
+		return nil, catalog.StorageFailure(fenced)
 	}
 	if err != nil {
-		return nil, err
+		return nil, catalog.StorageFailure(err)
 	}
 	stamped := *change
 	stamped.Summary = l.summary(change.Summary)
-	return produce(ctx, tbl, l.attempt.Branch, &stamped, l.options.Now().UnixMilli())
+	point.Reach("publish: planned")
+	c, err := produce(ctx, tbl, l.attempt.Branch, &stamped, l.options.Now().UnixMilli())
+	return c, catalog.StorageFailure(err)
 }
 
 func (l *loop) summary(extra iceberg.Properties) iceberg.Properties {
@@ -245,9 +250,11 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 	deadline := l.options.Now().Add(l.options.Patience)
 	pending := false // some sending has no answer, so it may land late
 	for try := 1; ; try++ {
+		point.Reach("publish: about to commit")
 		sendCtx, cancel := context.WithTimeout(ctx, l.options.Patience)
 		meta, _, sent := l.cat.CommitTable(sendCtx, l.attempt.Table, c.requirements, c.updates)
 		cancel()
+		point.Reach("publish: commit answered")
 		if sent == nil {
 			l.outcome.Snapshot = &c.snapshot
 			catalog.RemoveOldMetadata(c.fs, tbl.Metadata(), meta)
@@ -260,7 +267,8 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 		if !pending && (errors.Is(err, ErrConflict) || errors.Is(err, catalog.ErrNotFound)) {
 			// The table is gone, or is another one: the commit's first requirement can't hold. Where
 			// an answer was lost, it may have held before the table got another name.
-			return false, errors.Join(err, c.discard())
+			_, left := c.discard()
+			return false, errors.Join(err, left)
 		}
 		if err != nil {
 			return false, l.unknown(c, errors.Join(sent, err))
@@ -272,7 +280,10 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 		case fate == fateLanded:
 			return true, nil
 		case fate == fateRefused, (fate == fateUnseen || fate == fateStale) && !pending:
-			return false, c.discard()
+			// What can't be removed is no reason to give up: it is only in nobody's way.
+			left, _ := c.discard()
+			l.outcome.Litter = append(l.outcome.Litter, left...)
+			return false, nil
 		case fate == fateUnseen:
 			// It may have landed and be overwritten by now. The metadata files stay, for the
 			// snapshots out of sight; the slice is planned again on what the table shows.
@@ -283,7 +294,8 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 			if pending {
 				return false, l.unknown(c, sent)
 			}
-			return false, errors.Join(fmt.Errorf("tried %d times: %w", try, class), c.discard())
+			_, left := c.discard()
+			return false, errors.Join(fmt.Errorf("tried %d times: %w", try, class), left)
 		}
 		if err := l.options.Sleep(ctx, backoff(try)); err != nil {
 			return false, l.unknown(c, errors.Join(sent, err))

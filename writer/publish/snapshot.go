@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/point"
 	"github.com/icewright/icewright/writer/slice"
 )
 
@@ -51,13 +53,18 @@ type commit struct {
 	schemaID, lastField int
 }
 
-// discard removes the commit's metadata files. Only for a commit that can't land any more.
-func (c *commit) discard() error {
+// discard removes the commit's metadata files, and returns those that it could not. Only for a commit
+// that can't land any more.
+func (c *commit) discard() (left []string, err error) {
 	var errs []error
 	for _, path := range c.written {
-		errs = append(errs, c.fs.Remove(path))
+		// Where the write failed there may be nothing.
+		if err := c.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			left, errs = append(left, path), append(errs, err)
+		}
 	}
-	return errors.Join(errs...)
+	point.Reach("publish: metadata files discarded")
+	return left, errors.Join(errs...)
 }
 
 // producer writes the manifests and the manifest list of one snapshot.
@@ -104,7 +111,8 @@ func produce(ctx context.Context, tbl *table.Table, branch string, change *Chang
 	defer func() {
 		if err != nil {
 			c.written = p.written
-			err = errors.Join(err, c.discard())
+			_, left := c.discard()
+			err = errors.Join(err, left)
 		}
 	}()
 
@@ -425,6 +433,7 @@ func (p *producer) manifest(specID int, content iceberg.ManifestContent, fill fu
 	if err := p.put(path, buf.Bytes()); err != nil {
 		return nil, err
 	}
+	point.Reach("publish: manifest written")
 	m, err := w.ToManifestFile(path, int64(buf.Len()), iceberg.WithManifestFileContent(content))
 	if err != nil {
 		return nil, fmt.Errorf("write manifest %s: %w", path, err)
@@ -483,6 +492,7 @@ func (p *producer) snapshot(head *table.Snapshot, manifests []iceberg.ManifestFi
 	if err := p.put(s.ManifestList, buf.Bytes()); err != nil {
 		return s, err
 	}
+	point.Reach("publish: manifest list written")
 	if p.meta.Version() >= 3 {
 		added := *w.NextRowID() - firstRow
 		s.FirstRowID, s.AddedRows = &firstRow, &added

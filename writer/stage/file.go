@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/point"
 	"github.com/icewright/icewright/writer/digest"
 	"github.com/icewright/icewright/writer/slice"
 )
@@ -157,18 +158,20 @@ func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, e
 
 	out, err := w.fsys.Create(location)
 	if err != nil {
-		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, err)
+		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err))
 	}
+	point.Reach("stage: data file begun")
 	size, meta, sum, err := w.content(ctx, out, t.groups)
 	if err != nil {
-		return slice.StagedFile{}, errors.Join(fmt.Errorf("stage %s: %w", location, err), catalog.Abort(w.fsys, location, out))
+		return slice.StagedFile{}, errors.Join(fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err)), catalog.Abort(w.fsys, location, out))
 	}
 	if err := out.Close(); err != nil {
-		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, err)
+		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err))
 	}
+	point.Reach("stage: data file written")
 	df, err := w.dataFile(location, size, t, meta)
 	if err != nil {
-		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, err)
+		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err))
 	}
 	return slice.StagedFile{DataFile: df, Partition: *t.part.partition, Digest: sum}, nil
 }
@@ -204,6 +207,7 @@ func (w *fileWriter) content(ctx context.Context, out io.Writer, groups []*rowGr
 		if err := w.copyGroup(out, g); err != nil {
 			return 0, nil, sum, err
 		}
+		point.Reach("stage: row group written")
 		move(g.meta, size-int64(len(parquetMagic)), int16(i))
 		if err := meta.AppendRowGroups(g.meta); err != nil {
 			return 0, nil, sum, err

@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
+
+	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/point"
 )
 
 // spillFile holds what memory has no room for: raw partition buffers and encoded row groups.
@@ -32,7 +35,7 @@ func (s *spillFile) open() error {
 		}
 	})
 	if s.err != nil {
-		return fmt.Errorf("make spill file: %w", s.err)
+		return spillError("make", s.err)
 	}
 	return nil
 }
@@ -44,16 +47,31 @@ func (s *spillFile) write(b []byte) (extent, error) {
 	size := int64(len(b))
 	at := extent{off: s.end.Add(size) - size, size: size}
 	if _, err := s.file.WriteAt(b, at.off); err != nil {
-		return extent{}, fmt.Errorf("write spill file: %w", err)
+		return extent{}, spillError("write", err)
 	}
+	point.Reach("stage: rows spilled")
 	return at, nil
 }
 
 func (s *spillFile) read(at extent, b []byte) error {
 	if _, err := s.file.ReadAt(b[:at.size], at.off); err != nil {
-		return fmt.Errorf("read spill file: %w", err)
+		return spillError("read", err)
 	}
 	return nil
+}
+
+// spillError is a failure of the spill file, which can be put elsewhere.
+func spillError(verb string, err error) error {
+	return &spillFailure{fmt.Errorf("%s spill file: %w", verb, catalog.StorageFailure(err))}
+}
+
+type spillFailure struct{ error }
+
+func (e *spillFailure) Unwrap() error { return e.error }
+
+// Hint names the flags.
+func (*spillFailure) Hint() string {
+	return "--spill-dir says where else there is room, and more --memory spills less; then run it again, nothing of this run is left"
 }
 
 func (s *spillFile) close() error {

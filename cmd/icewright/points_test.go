@@ -1,0 +1,560 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/internal/gendoc"
+	"github.com/icewright/icewright/internal/tally"
+	"github.com/icewright/icewright/job"
+	"github.com/icewright/icewright/point"
+	"github.com/icewright/icewright/writer"
+	"github.com/icewright/icewright/writer/publish"
+)
+
+// What a test tells an icewright that it starts about points.
+const (
+	envLog  = "POINTS_LOG"  // a file to name the points in that the process comes to
+	envKill = "POINTS_KILL" // "3 room: name": the process is killed when it comes to this one for the third time
+	envHold = "POINTS_HOLD" // "room: name": the process makes the file hold there, once, and waits until it is gone
+)
+
+// heedPoints is called by this test binary where it plays icewright.
+func heedPoints() {
+	log, kill, hold := os.Getenv(envLog), os.Getenv(envKill), os.Getenv(envHold)
+	if log == "" && kill == "" && hold == "" {
+		return
+	}
+	var mu sync.Mutex
+	seen := map[string]int{}
+	point.Listen(func(name string) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[name]++
+		if log != "" {
+			f, err := os.OpenFile(log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+			if err != nil {
+				panic(err)
+			}
+			fmt.Fprintln(f, name)
+			f.Close()
+		}
+		if hold == name && seen[name] == 1 {
+			if err := os.WriteFile("hold", nil, 0o644); err != nil {
+				panic(err)
+			}
+			for {
+				if _, err := os.Stat("hold"); errors.Is(err, fs.ErrNotExist) {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
+		if kill == fmt.Sprintf("%d %s", seen[name], name) {
+			if status, err := os.ReadFile("/proc/self/status"); err == nil {
+				if err := os.WriteFile("peak", status, 0o644); err != nil {
+					panic(err)
+				}
+			}
+			self, err := os.FindProcess(os.Getpid())
+			if err != nil {
+				panic(err)
+			}
+			_ = self.Kill()
+			select {} // it is on its way
+		}
+	})
+}
+
+// scene is a load that is killed on its way. The table has partitions x and y, 100 rows of version 0 each,
+// unless the load is its first.
+type scene struct {
+	name  string
+	first bool           // the table is not there yet
+	rows  map[string]int // of the input, by partition: version 1, but for y
+	args  []string
+	props map[string]string // of the table
+	by    string            // the table's partitioning, of a first load; "": by p
+	// rival says that another run swaps partition w before the load commits.
+	rival bool
+	// fails says that the input ends with a row that is none: nothing is to be loaded.
+	fails bool
+	// large says that the scene takes a while, and that only the points that no other comes by are of interest.
+	large bool
+}
+
+var scenes = []scene{
+	{name: "a first load", first: true, rows: map[string]int{"x": 50, "y": 60}},
+	{name: "a swap", rows: map[string]int{"x": 150, "y": 100, "z": 50}, props: map[string]string{
+		"write.metadata.delete-after-commit.enabled": "true", "write.metadata.previous-versions-max": "1",
+	}},
+	{name: "a swap beside another run", rows: map[string]int{"x": 150, "z": 50}, rival: true},
+	{name: "a first load that fails", first: true, rows: map[string]int{"x": 50}, fails: true},
+	{name: "a swap that spills", rows: map[string]int{"x": 1_000_000, "y": 100}, args: []string{"--memory", "64MiB"}, large: true},
+}
+
+// TestKilledAtEveryPoint: a process that is killed, wherever, leaves the table as it was or as it is to be, and a
+// plain rerun makes it what it is to be, once, adding nothing to what the dead one left behind.
+func TestKilledAtEveryPoint(t *testing.T) {
+	y := tally.Of(t, "SIGKILL at every point that the source names, at the first and the last time that the process comes by")
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
+	named := pointsInSource(t)
+	reached := map[string]bool{}
+	for _, s := range scenes {
+		counts := map[string]int{}
+		p := newPlay(t, s)
+		p.mustEnd(p.command(envLog + "=" + filepath.Join(p.dir, "points")))
+		p.check("without a kill", false)
+		log, err := os.ReadFile(filepath.Join(p.dir, "points"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range strings.Lines(string(log)) {
+			counts[strings.TrimSpace(name)]++
+		}
+		for _, name := range named {
+			n := counts[name]
+			if n == 0 || s.large && reached[name] {
+				continue
+			}
+			reached[name] = true
+			times := []int{1, n}
+			if s.large { // how often it spills depends on the timing
+				times = times[:1]
+			}
+			for _, nth := range slices.Compact(times) {
+				which := "the last time"
+				if nth == 1 {
+					which = "once"
+				}
+				t.Run(fmt.Sprintf("%s, %s, %s", s.name, name, which), func(t *testing.T) {
+					p := newPlay(t, s)
+					p.mustDie(p.command(fmt.Sprintf("%s=%d %s", envKill, nth, name)))
+					p.check("killed", true)
+					y.Survived(t, 1, 2, 3, 4, 5, 6, 8)
+				})
+			}
+		}
+	}
+	for _, name := range named {
+		if !reached[name] {
+			t.Errorf("no load of this test comes to the point %q: write a scene that does", name)
+		}
+	}
+}
+
+// pointsInSource are the names of the points that the module's source has, each once.
+func pointsInSource(t *testing.T) (names []string) {
+	t.Helper()
+	at := map[string]string{}
+	err := filepath.WalkDir(gendoc.Root(t), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") {
+			if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".") {
+				return fs.SkipDir
+			}
+			return err
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			f, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := f.X.(*ast.Ident); !ok || x.Name != "point" {
+				return true
+			}
+			where := set.Position(call.Pos()).String()
+			if f.Sel.Name != "Reach" {
+				t.Errorf("%s: point.%s is for tests", where, f.Sel.Name)
+				return true
+			}
+			lit, ok := call.Args[0].(*ast.BasicLit)
+			if !ok {
+				t.Errorf("%s: the name of a point is a literal", where)
+				return true
+			}
+			name, _ := strconv.Unquote(lit.Value)
+			if at[name] != "" {
+				t.Errorf("%s: the point %q is at %s too", where, name, at[name])
+			}
+			at[name] = where
+			names = append(names, name)
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// play is a lake on which a scene is played, by processes of their own; what is before and after them is done here.
+type play struct {
+	bench
+	s     scene
+	where catalog.Config
+}
+
+func newPlay(t *testing.T, s scene) *play {
+	t.Helper()
+	dir := t.TempDir()
+	p := &play{bench: bench{t, dir}, s: s, where: catalog.Config{Dir: dir, Home: dir}}
+	if err := os.WriteFile(filepath.Join(dir, "schema.yaml"), []byte("columns: {p: string, n: long, v: string}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if !s.first {
+		p.csv("before.csv", map[string]int{"x": 100, "y": 100, "w": 100}, "0")
+		p.load(job.Job{Sources: []string{"before.csv"}, PartitionBy: "p", Schema: filepath.Join(dir, "schema.yaml"), TableProps: s.props})
+		p.csv("w.csv", map[string]int{"w": 100}, "1")
+		p.load(job.Job{Sources: []string{"w.csv"}})
+	}
+	p.csv("rival.csv", map[string]int{"w": 80}, "2")
+	p.csv("in.csv", s.rows, "1")
+	if s.fails {
+		f, err := os.OpenFile(filepath.Join(dir, "in.csv"), os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(f, "x,none,1")
+		f.Close()
+	}
+	return p
+}
+
+// csv writes rows of a version; y's are always of version 0. Long values of many rows don't compress.
+func (p *play) csv(name string, rows map[string]int, version string) {
+	p.t.Helper()
+	var text strings.Builder
+	text.WriteString("p,n,v\n")
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, part := range []string{"w", "x", "y", "z"} {
+		v := version
+		if part == "y" {
+			v = "0"
+		}
+		for i := range rows[part] {
+			fmt.Fprintf(&text, "%s,%d,%s", part, i, v)
+			if rows[part] > 1000 {
+				fmt.Fprintf(&text, "%x%x", random.Uint64(), random.Uint64())
+			}
+			text.WriteByte('\n')
+		}
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text.String()), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// load runs here, in the test's process, and must succeed.
+func (p *play) load(j job.Job) job.Receipt {
+	p.t.Helper()
+	j.Sources = slices.Clone(j.Sources)
+	for i, name := range j.Sources {
+		j.Sources[i] = filepath.Join(p.dir, name)
+	}
+	j.Table, j.Catalog = "a.t", p.where
+	r, err := job.Load(context.WithoutCancel(p.t.Context()), j)
+	if err != nil {
+		p.t.Fatalf("load %v: %v", j.Sources, err)
+	}
+	return r
+}
+
+// command is the scene's load, as a process that is told about points.
+func (p *play) command(env ...string) *exec.Cmd {
+	args := append([]string{"load", "in.csv", "--table", "a.t", "--workers", "1", "--progress", "none", "--spill-dir", p.dir}, p.s.args...)
+	if p.s.first {
+		args = append(args, "--partition-by", cmp.Or(p.s.by, "p"), "--schema", "schema.yaml")
+	}
+	cmd := p.bench.command(args...)
+	cmd.Env = append(cmd.Env, env...)
+	if p.s.rival {
+		cmd.Env = append(cmd.Env, envHold+"=publish: planned")
+	}
+	return cmd
+}
+
+// run starts cmd, lets the other run of the scene land while it is held, and waits for its end.
+func (p *play) run(cmd *exec.Cmd) (code int, output string) {
+	p.t.Helper()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	hold := filepath.Join(p.dir, "hold")
+	for {
+		select {
+		case err := <-done:
+			return codeOf(p.t, err), out.String()
+		case <-time.After(2 * time.Millisecond):
+		}
+		if _, err := os.Stat(hold); err == nil && p.s.rival {
+			p.load(job.Job{Sources: []string{"rival.csv"}})
+			if err := os.Remove(hold); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (p *play) mustEnd(cmd *exec.Cmd) {
+	p.t.Helper()
+	want := 0
+	if p.s.fails {
+		want = exitInput
+	}
+	if code, output := p.run(cmd); code != want {
+		p.t.Fatalf("exit code %d, want %d: %s", code, want, output)
+	}
+}
+
+// mustDie runs cmd, which is to be killed, and checks the memory that it took.
+func (p *play) mustDie(cmd *exec.Cmd) {
+	p.t.Helper()
+	if code, output := p.run(cmd); code != -1 {
+		p.t.Fatalf("exit code %d, was not killed: %s", code, output)
+	}
+	p.mustBeBounded()
+}
+
+// mustBeBounded checks the peak of memory of the process that was killed against its budget: 1 GiB, or 64 MiB
+// where that was said, and what a Go program of this size takes for itself. (The system's own count of a child's
+// peak has its parent's in it.)
+func (p *play) mustBeBounded() {
+	p.t.Helper()
+	const constant = 150 << 10
+	budget := 1 << 20
+	if slices.Contains(p.s.args, "64MiB") {
+		budget = 64 << 10
+	}
+	text, err := os.ReadFile(filepath.Join(p.dir, "peak"))
+	if errors.Is(err, fs.ErrNotExist) && runtime.GOOS != "linux" {
+		return
+	}
+	peak := 0
+	if m := regexp.MustCompile(`VmHWM:\s*(\d+) kB`).FindSubmatch(text); m != nil {
+		peak, err = strconv.Atoi(string(m[1]))
+	}
+	if err != nil || peak == 0 || peak > budget+constant {
+		p.t.Errorf("the process took %d MiB (%v), its budget is %d MiB", peak>>10, err, budget>>10)
+	}
+}
+
+// check looks at the table after the scene's load, runs it again, and looks again.
+func (p *play) check(when string, died bool) {
+	p.t.Helper()
+	before, after := map[string]int{"x/0": 100, "y/0": 100, "w/1": 100}, map[string]int{"x/0": 100, "y/0": 100, "w/1": 100}
+	if p.s.first {
+		before, after = map[string]int{}, map[string]int{}
+	}
+	if p.s.rival {
+		if other := p.counts(); other["w/2"] == 80 { // it was killed after the other run came
+			delete(before, "w/1")
+			delete(after, "w/1")
+			before["w/2"], after["w/2"] = 80, 80
+		}
+	}
+	for part, n := range p.s.rows {
+		version := "1"
+		if part == "y" {
+			version = "0"
+		}
+		if p.s.fails {
+			break
+		}
+		delete(after, part+"/0")
+		after[part+"/"+version] = n
+	}
+	got := p.counts()
+	landed := same(got, after)
+	if !landed && !same(got, before) {
+		p.t.Fatalf("%s: a reader sees %v, neither %v nor %v", when, got, before, after)
+	}
+	if landed && p.s.fails && len(after) > 0 {
+		p.t.Errorf("%s: it landed, and was to fail", when)
+	}
+	had, attempts := p.litter(), p.attempts()
+
+	j := job.Job{Sources: []string{"in.csv"}, Workers: 1}
+	if p.s.first {
+		j.PartitionBy, j.Schema = cmp.Or(p.s.by, "p"), filepath.Join(p.dir, "schema.yaml")
+	}
+	if p.s.fails {
+		j.Table, j.Catalog, j.Sources = "a.t", p.where, []string{filepath.Join(p.dir, "in.csv")}
+		if _, err := job.Load(context.WithoutCancel(p.t.Context()), j); exitCode(p.t.Context(), err) != exitInput {
+			p.t.Errorf("%s, the rerun: %v", when, err)
+		}
+	} else {
+		r := p.load(j)
+		if landed != (r.Status == job.Unchanged) || r.RowsRead != r.RowsWritten+r.RowsUnchanged {
+			p.t.Errorf("%s (landed: %v), the rerun says %s, %d rows read, %d written, %d unchanged", when, landed, r.Status, r.RowsRead, r.RowsWritten, r.RowsUnchanged)
+		}
+		if r := p.load(j); r.Status != job.Unchanged {
+			p.t.Errorf("%s, the third run says %s", when, r.Status)
+		}
+	}
+	if got := p.counts(); !same(got, after) {
+		p.t.Errorf("%s, after the rerun: %v, want %v", when, got, after)
+	}
+	want := len(attempts)
+	if !landed {
+		want++
+	}
+	if p.s.fails {
+		want = 0
+	}
+	ids := p.attempts()
+	distinct := map[string]bool{}
+	for _, id := range ids {
+		distinct[id] = true
+	}
+	if len(ids) != want || len(distinct) != want {
+		p.t.Errorf("%s: %d snapshots by %d attempts after the rerun, want %d", when, len(ids), len(distinct), want)
+	}
+	for _, f := range p.litter() {
+		if !slices.Contains(had, f) {
+			p.t.Errorf("%s: the rerun left behind %s", when, f)
+		}
+	}
+	if !died && len(had) > 0 {
+		p.t.Errorf("%s: left behind: %v", when, had)
+	}
+	if spilled, _ := filepath.Glob(filepath.Join(p.dir, "icewright-spill-*")); len(spilled) > 0 {
+		p.t.Errorf("%s: spill files are left: %v", when, spilled)
+	}
+	p.sweep(when)
+}
+
+func (p *play) table() (*catalog.Catalog, *table.Table) {
+	p.t.Helper()
+	cat, err := catalog.Open(context.WithoutCancel(p.t.Context()), p.where)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	tbl, err := cat.LoadTable(context.WithoutCancel(p.t.Context()), table.Identifier{"a", "t"})
+	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+		p.t.Fatal(err)
+	}
+	return cat, tbl
+}
+
+// counts are the rows of the table by partition and version.
+func (p *play) counts() map[string]int {
+	p.t.Helper()
+	cat, tbl := p.table()
+	defer cat.Close()
+	counts := map[string]int{}
+	if tbl == nil {
+		return counts
+	}
+	_, recs, err := tbl.Scan().ToArrowRecords(context.WithoutCancel(p.t.Context()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for rec, err := range recs {
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for i := range int(rec.NumRows()) {
+			counts[rec.Column(0).ValueStr(i)+"/"+rec.Column(2).ValueStr(i)[:1]]++
+		}
+		rec.Release()
+	}
+	return counts
+}
+
+func (p *play) attempts() (ids []string) {
+	p.t.Helper()
+	cat, tbl := p.table()
+	defer cat.Close()
+	if tbl == nil {
+		return nil
+	}
+	for _, s := range tbl.Metadata().Snapshots() {
+		ids = append(ids, s.Summary.Properties[publish.KeyAttempt])
+	}
+	return ids
+}
+
+// litter is what no snapshot refers to.
+func (p *play) litter() (paths []string) {
+	p.t.Helper()
+	cat, tbl := p.table()
+	defer cat.Close()
+	if tbl == nil {
+		_ = filepath.WalkDir(filepath.Join(p.dir, "lake", "warehouse"), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				paths = append(paths, path)
+			}
+			return nil
+		})
+		return paths
+	}
+	found, err := writer.FindLitter(p.t.Context(), cat, tbl, time.Now().Add(time.Hour))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, f := range found.Files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+// sweep removes what was left behind, as `icewright doctor --litter --yes` does, after which the table is as
+// it was.
+func (p *play) sweep(when string) {
+	p.t.Helper()
+	cat, tbl := p.table()
+	defer cat.Close()
+	if tbl == nil {
+		return
+	}
+	had := p.counts()
+	found, err := writer.FindLitter(p.t.Context(), cat, tbl, time.Now().Add(time.Hour))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if n, err := writer.RemoveLitter(p.t.Context(), tbl, found.Files); err != nil || n != len(found.Files) {
+		p.t.Errorf("%s: %d of %d files swept: %v", when, n, len(found.Files), err)
+	}
+	if got := p.counts(); !same(got, had) || len(p.litter()) > 0 {
+		p.t.Errorf("%s: after the litter was removed the table has %v, before %v", when, got, had)
+	}
+}
