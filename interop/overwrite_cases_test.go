@@ -127,6 +127,10 @@ var overwrites = []overwrite{
 		sparkDoes: "leaves the rows that were written under the older spec: the day has old and new rows", weDo: "replaces them: what counts is the rows, not the spec of their file",
 	},
 	{
+		name: "finer partitions than the files have", columns: small, by: "day", before: smallDay, then: "ALTER TABLE {table} ADD PARTITION FIELD region", rows: "(11, '2024-01-15', 'eu')", spark: "1 2 3 4 11", ours: "2 3 4 11",
+		sparkDoes: "leaves the rows that were written under the older spec", weDo: "takes the partition's rows out of the older files, which it rewrites with the rest of theirs",
+	},
+	{
 		name: "columns in another order", columns: "id bigint, a string, b string", by: "a", before: "(1, 'x', 'y')", input: "id bigint, b string, a string", rows: "(11, 'z', 'x')", spark: "1 11", ours: "11",
 		sparkDoes: "goes by position, unless `BY NAME` is said: here `a` got the values of `b`", weDo: "goes by name",
 	},
@@ -173,7 +177,7 @@ func TestDocsSpark(t *testing.T) {
 	}
 	gendoc.Check(t, "docs/spark.md", "same", gendoc.Table([]string{"case", "partitions"}, same...))
 	gendoc.Check(t, "docs/spark.md", "differ", gendoc.Table([]string{"case", "`INSERT OVERWRITE`, dynamic", "`icewright load`"}, differ...))
-	gendoc.Proofs(t, "interop.TestSideBySide")
+	gendoc.Proofs(t, "interop.TestSideBySide", "interop.TestSparkDeletes")
 	if len(same) < 40 {
 		t.Errorf("%d cases leave the same rows, the document promises 40", len(same))
 	}

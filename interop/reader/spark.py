@@ -79,6 +79,41 @@ def batched(items, n):
     return [items[i : i + n] for i in range(0, len(items), n)]
 
 
+def delete_equal(catalog, table, column, values, partition, spec):
+    """Adds an equality delete file, which Spark itself writes none of: rows whose column, of
+    strings, has one of the values, in a partition ("region=a") of a partition spec. Under an
+    unpartitioned spec it goes for all partitions."""
+    session = _session(catalog)
+    ice, gateway = session._jvm.org.apache.iceberg, session.sparkContext._gateway
+    t = ice.spark.Spark3Util.loadIcebergTable(session._jsparkSession, f"{NAME}.{table}")
+    spec = t.specs()[spec]
+    of = ice.data.GenericRecord.create(t.schema().select([column]))
+    ids = gateway.new_array(session._jvm.int, 1)
+    ids[0] = t.schema().findField(column).fieldId()
+    where = ice.DataFiles.data(spec, partition) if partition else None
+    file = (
+        ice.io.OutputFileFactory.builderFor(t, 1, 1).format(ice.FileFormat.PARQUET).build().newOutputFile(spec, where)
+    )
+    factory = ice.data.GenericAppenderFactory(t.schema(), spec, ids, t.schema().select([column]), None)
+    writer = factory.newEqDeleteWriter(file, ice.FileFormat.PARQUET, where)
+    for value in values:
+        row = of.copy()
+        row.setField(column, value)
+        writer.write(row)
+    writer.close()
+    t.newRowDelta().addDeletes(writer.toDeleteFile()).commit()
+
+
+def remove_orphans(catalog, table, older_than):
+    """Removes orphan files as the procedure does, which refuses an older_than of the last 24
+    hours: in milliseconds since 1970. Returns the files' paths."""
+    session = _session(catalog)
+    ice = session._jvm.org.apache.iceberg
+    t = ice.spark.Spark3Util.loadIcebergTable(session._jsparkSession, f"{NAME}.{table}")
+    action = ice.spark.actions.SparkActions.get(session._jsparkSession).deleteOrphanFiles(t)
+    return list(action.usePrefixListing(catalog["type"] == "rest").olderThan(older_than).execute().orphanFileLocations())
+
+
 def _literal(value, kind):
     if kind == "binary":
         return f"X'{value}'"
@@ -171,7 +206,14 @@ def _properties(catalog):
     }
 
 
-REQUESTS = {"sql": sql, "read": read, "total": total, "count": count}
+REQUESTS = {
+    "sql": sql,
+    "read": read,
+    "total": total,
+    "count": count,
+    "delete_equal": delete_equal,
+    "remove_orphans": remove_orphans,
+}
 
 
 def main():

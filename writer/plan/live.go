@@ -218,10 +218,10 @@ func (l *liveFiles) removed(sc *scope) []slice.LiveFile {
 				gone = true // with no data file left, no delete file can apply
 			case f.global:
 				gone = false
-			case f.target != "":
-				gone = goes[f.target]
 			default:
-				gone = touched[f.Partition.Key] && !stays[f.Partition.Key]
+				// One for a single data file goes with its partition, too: the file may have been
+				// compacted away, and the delete file left behind.
+				gone = goes[f.target] || touched[f.Partition.Key] && !stays[f.Partition.Key]
 			}
 		}
 		if gone {
