@@ -180,7 +180,6 @@ func TestPropertiesThatAreNotHeeded(t *testing.T) {
 		"s3.remote-signing-enabled: true":  {err: "s3.remote-signing-enabled is not supported", hint: "vend"},
 		"s3.signer: S3V4RestSigner":        {err: "s3.signer is not supported", hint: "vend"},
 		"py-catalog-impl: my.Catalog":      {err: "py-catalog-impl is not supported", hint: "type"},
-		"s3.sse-kms-key-id: k":             {err: "s3.sse-kms-key-id is not supported", hint: "bucket"},
 		"s3.remote-signing-enabled: FALSE": {},
 		"py-io-impl: pyiceberg.io.Fsspec":  {},
 		"header.X-Anything: a":             {},

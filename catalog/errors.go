@@ -14,6 +14,7 @@ import (
 	icecatalog "github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/catalog/rest"
 	"github.com/apache/iceberg-go/table"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -189,13 +190,27 @@ func class(err error) error {
 	if errors.As(err, &dns) {
 		return ErrTransient
 	}
-	var cert *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	if errors.As(err, &cert) || errors.As(err, &authority) || errors.As(err, &host) {
+	if distrusts(err) {
 		return ErrConfig
 	}
 	return ErrUnknownState
+}
+
+// Passes tells whether an AWS service says in so many words, whatever its status, that the same
+// request may do later: it is throttling, or waited too long for the body.
+func Passes(err error) bool {
+	code := s3Code(err)
+	_, slow := retry.DefaultThrottleErrorCodes[code]
+	_, late := retry.DefaultRetryableErrorCodes[code]
+	return slow || late
+}
+
+// distrusts tells whether a server's certificate was not accepted.
+func distrusts(err error) bool {
+	var cert *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	return errors.As(err, &cert) || errors.As(err, &authority) || errors.As(err, &host)
 }
 
 // sqlClass reads the errors of databases; nil for others.
@@ -259,10 +274,13 @@ func glueClass(err error) error {
 func storageClass(err error) error {
 	var op *smithy.OperationError
 	if errors.As(err, &op) {
+		if distrusts(err) {
+			return ErrConfig
+		}
 		var rsp *awshttp.ResponseError
 		if errors.As(err, &rsp) {
 			switch code := rsp.HTTPStatusCode(); {
-			case code == 408 || code == 409 || code == 429 || code >= 500 || outdated(err):
+			case code == 408 || code == 409 || code == 429 || code >= 500 || outdated(err) || Passes(err):
 				return ErrTransient
 			case code >= 400:
 				return ErrRejected

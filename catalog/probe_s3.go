@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,12 @@ func (p *prober) s3(s *s3IO, write bool) {
 	bucket, key, err := s3Split("probe", p.name)
 	if err != nil {
 		p.probes = append(p.probes, Probe{What: "open", Err: readError(err), Do: "write the warehouse as s3://bucket/path"})
+		return
+	}
+	if !p.try("keys", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE", func() (string, error) {
+		keys, err := S3Keys(p.ctx, s.client)
+		return keys.String(), err
+	}) {
 		return
 	}
 	prefix := key[:strings.LastIndexByte(key, '/')+1]
@@ -47,8 +54,9 @@ func (p *prober) s3(s *s3IO, write bool) {
 	if !write {
 		return
 	}
+	before := len(p.probes)
 	p.common(true)
-	p.probes = append(p.probes[:1], p.probes[2:]...)        // listing was tried before
+	p.probes = slices.Delete(p.probes, before, before+1)    // listing was tried before
 	if last := p.probes[len(p.probes)-1]; last.Err != nil { // neither write nor remove: try no more of either
 		return
 	}

@@ -80,7 +80,7 @@ func TestProbeOfS3(t *testing.T) {
 	s := newS3(t)
 	found, skew := probe(t, s.props, "s3://bucket/wh", true)
 	if os.Getenv("ICEWRIGHT_S3") == "" {
-		works(t, found, "list", "write", "read", "remove", "upload in parts", "conditional write", "checksums")
+		works(t, found, "keys", "list", "write", "read", "remove", "upload in parts", "conditional write", "checksums")
 	}
 	if skew == nil || *skew != 0 {
 		t.Errorf("the clock of this machine is %v ahead of itself", skew)
@@ -93,7 +93,7 @@ func TestProbeOfS3(t *testing.T) {
 	}
 	s.reset(nil)
 	found, _ = probe(t, s.props, "s3://bucket/wh", false)
-	works(t, found, "list")
+	works(t, found, "keys", "list")
 	if n := s.count(http.MethodPut, http.MethodPost, http.MethodDelete); n > 0 {
 		t.Errorf("a look wrote %d times", n)
 	}

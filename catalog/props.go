@@ -25,7 +25,12 @@ var renamed = map[string]string{
 	"aws-profile":            "client.profile-name", // iceberg-go's file
 	"rest.authorization-url": "oauth2-server-uri",   // iceberg-go
 	"s3.client.region":       "client.region",
+	"s3.sse-kms-key-id":      s3SSEKey, // S3's own words, as some clients have them
 }
+
+// sseWords are S3's words for kinds of encryption, which some clients take in the property
+// s3.server-side-encryption, and ours.
+var sseWords = map[string]string{"aes256": "s3", "aws:kms": "kms", "aws:kms:dsse": "dsse-kms"}
 
 // otherwise are properties of other clients that mean nothing here, and are no slips.
 var otherwise = []string{
@@ -42,10 +47,6 @@ var unsupported = []struct{ key, do string }{
 	{"catalog-impl", "set type to the kind of server that it talks to"},
 	{"s3.signer", "let the catalog vend credentials instead of signing requests"},
 	{"s3.remote-signing-enabled", "let the catalog vend credentials instead of signing requests"},
-	{"s3.server-side-encryption", "set the bucket's default encryption instead"},
-	{"s3.sse-kms-key-id", "set the bucket's default encryption instead"},
-	{"s3.sse.type", "set the bucket's default encryption instead"},
-	{"s3.sse.key", "set the bucket's default encryption instead"},
 }
 
 // elsewhere are the beginnings of properties for storage that this program cannot use.
@@ -78,6 +79,13 @@ func (r *resolved) check(warn func(string)) error {
 			delete(r.props, old)
 			delete(r.from, old)
 		}
+	}
+	if word, ok := r.props["s3.server-side-encryption"]; ok {
+		if r.props[s3SSEType] == "" {
+			r.props[s3SSEType], r.from[s3SSEType] = orElse(sseWords[strings.ToLower(word)], word), r.from["s3.server-side-encryption"]
+		}
+		delete(r.props, "s3.server-side-encryption")
+		delete(r.from, "s3.server-side-encryption")
 	}
 	known := knownNames()
 	told := map[string]bool{}
@@ -157,11 +165,20 @@ var S3Properties = []Property{
 	{"s3.role-arn", "role to assume", "none"},
 	{"s3.role-session-name", "name of the session of that role", "the SDK's"},
 	{"s3.anonymous", "`true` signs nothing, for public buckets", "`false`"},
-	{"s3.path-style-access", "`true` puts the bucket into the path, `false` into the host name", "`true` where an endpoint is given"},
+	{"s3.path-style-access", "`true` puts the bucket into the path, `false` into the host name", "`true` where an endpoint is given that is not of AWS, Alibaba or Tencent"},
 	{"s3.force-virtual-addressing", "the same, the other way round, in PyIceberg's words", ""},
 	{"s3.proxy-uri", "proxy of requests to S3", "`HTTPS_PROXY`"},
+	{s3CABundle, "file of authorities, in PEM, that are trusted beside the system's", "`AWS_CA_BUNDLE`"},
+	{s3SkipVerify, "`true` takes any certificate", "`false`"},
 	{"s3.connect-timeout", "how long a connection may take, in seconds", "`10`"},
-	{"s3.request-timeout", "how long the store may think before it answers, in seconds", "`60`"},
+	{"s3.request-timeout", "how long the store may think before it answers, and a connection stand still in the middle of a body, in seconds", "`60`"},
+	{s3Retries, "how often a request is sent again that failed for a reason that passes: 5xx, SlowDown, a broken or silent connection", "`AWS_MAX_ATTEMPTS` less one, then `9`"},
+	{s3RetryMinWait, "the first wait, in milliseconds; each is twice the one before, the half of it by chance", "`200`"},
+	{s3RetryMaxWait, "the longest wait, in milliseconds", "`20000`"},
+	{s3Checksums, "`true` sends and checks S3's newer checksums (CRC32 and the like), which many compatible stores refuse; `false` does not, whatever AWS's variables say", "`AWS_REQUEST_CHECKSUM_CALCULATION` and `AWS_RESPONSE_CHECKSUM_VALIDATION`, then `false`"},
+	{s3SSEType, "how the store is to encrypt what is written: `none` (the bucket's default), `s3` (AES256), `kms`, `dsse-kms`, `custom` (a key of yours, needed to read, too; https only). `s3.server-side-encryption=AES256` and the like mean the same", "`none`"},
+	{s3SSEKey, "for `kms` the key's id or ARN (also `s3.sse-kms-key-id`), for `custom` 256 bits in base64", "the account's own KMS key"},
+	{s3SSEMD5, "for `custom` the key's MD5 in base64", "computed"},
 }
 
 // RESTProperties are those of REST catalogs.

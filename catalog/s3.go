@@ -95,7 +95,10 @@ func (e *StorageError) Error() string {
 	msg := e.Err.Error()
 	var api smithy.APIError
 	var rsp *smithyhttp.ResponseError
+	var keys *noKeys
 	switch {
+	case errors.As(e.Err, &keys):
+		msg = keys.Error()
 	case errors.As(e.Err, &api):
 		msg = api.ErrorCode()
 		if m := api.ErrorMessage(); m != "" && m != msg {
@@ -120,7 +123,13 @@ func (e *StorageError) Is(target error) bool {
 
 // Hint says what to look at.
 func (e *StorageError) Hint() string {
+	var keys *noKeys
+	if errors.As(e.Err, &keys) {
+		return keys.Hint()
+	}
 	switch status := s3Status(e.Err); {
+	case distrusts(e.Err):
+		return "name the file of the authority that signed it in s3.ssl.cabundle or AWS_CA_BUNDLE"
 	case s3Code(e.Err) == "NoSuchBucket":
 		return "make the bucket first, or check s3.endpoint and s3.region"
 	case outdated(e.Err):
@@ -189,7 +198,8 @@ func (s *s3IO) head(op, name string) (s3Info, error) {
 	return s3Info{path.Base(name), aws.ToInt64(h.ContentLength), aws.ToTime(h.LastModified)}, nil
 }
 
-// ReadFile reads the whole file with one request.
+// ReadFile reads the whole file with one request, and what is missing with another one where
+// the answer breaks off.
 func (s *s3IO) ReadFile(name string) ([]byte, error) {
 	client, bucket, key, err := s.at("read", name)
 	if err != nil {
@@ -202,48 +212,75 @@ func (s *s3IO) ReadFile(name string) ([]byte, error) {
 	defer out.Body.Close()
 	size := aws.ToInt64(out.ContentLength)
 	buf := bytes.NewBuffer(make([]byte, 0, max(size, 0)+bytes.MinRead))
-	if _, err := buf.ReadFrom(out.Body); err != nil {
-		return nil, &StorageError{"read", name, err}
+	_, err = buf.ReadFrom(out.Body)
+	have := int64(buf.Len())
+	switch {
+	case err == nil && (out.ContentLength == nil || have == size):
+		return buf.Bytes(), nil
+	case out.ContentLength == nil || have > size:
+		return nil, &StorageError{"read", name, &classified{ErrTransient, orError(err, io.ErrUnexpectedEOF)}}
 	}
-	if out.ContentLength != nil && int64(buf.Len()) != size {
-		return nil, &StorageError{"read", name, io.ErrUnexpectedEOF}
-	}
-	return buf.Bytes(), nil
+	whole := buf.Bytes()[:size]
+	return whole, s.read(name, whole[have:], have)
 }
 
-// read fills p from offset off with one request.
+func orError(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+// s3Resumes is how often in a row a body that breaks off is taken up again without a byte
+// gained; the waits before that add up to 3 s. Requests that fail are the SDK's to repeat.
+const s3Resumes = 5
+
+// read fills p from offset off with one request. What is missing when its answer breaks off,
+// which is beyond the SDK's retries, is asked for again.
 func (s *s3IO) read(name string, p []byte, off int64) error {
 	client, bucket, key, err := s.at("read", name)
 	if err != nil {
 		return err
 	}
-	// A connection that breaks in the middle of a body is beyond the SDK's retries.
-	for try := 0; ; try++ {
-		n, err := s.readRange(client, bucket, key, p, off)
+	for broken := 0; ; {
+		n, asked, err := s.readRange(client, bucket, key, p, off)
 		if err == nil {
 			return nil
 		}
-		p, off = p[n:], off+int64(n)
-		if try == 2 || s.ctx.Err() != nil || s3Status(err) != 0 {
+		if !asked || s.ctx.Err() != nil {
 			return &StorageError{"read", name, err}
+		}
+		p, off = p[n:], off+int64(n)
+		if broken++; n > 0 {
+			broken = 0
+		}
+		if broken > s3Resumes {
+			return &StorageError{"read", name, &classified{ErrTransient, err}}
+		}
+		select {
+		case <-time.After(backoff(broken, 100*time.Millisecond, time.Second)):
+		case <-s.ctx.Done():
+			return &StorageError{"read", name, s.ctx.Err()}
 		}
 	}
 }
 
-func (s *s3IO) readRange(client *s3.Client, bucket, key string, p []byte, off int64) (int, error) {
+// readRange tells how much it read, and whether the request was answered well, so that an
+// error is of the body.
+func (s *s3IO) readRange(client *s3.Client, bucket, key string, p []byte, off int64) (n int, asked bool, err error) {
 	out, err := client.GetObject(s.ctx, &s3.GetObjectInput{
 		Bucket: &bucket, Key: &key, Range: aws.String(fmt.Sprintf("bytes=%d-%d", off, off+int64(len(p))-1)),
 	})
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer out.Body.Close()
-	n, err := io.ReadFull(out.Body, p)
+	n, err = io.ReadFull(out.Body, p)
 	if err == nil {
 		// The end of the body must be seen for the connection to be used again.
 		_, _ = io.CopyN(io.Discard, out.Body, 1)
 	}
-	return n, err
+	return n, true, err
 }
 
 // Remove removes the object; S3 does not tell whether there was one.

@@ -4,24 +4,16 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
 // The properties of S3 that iceberg-go's io package has no constant for, in the
@@ -33,6 +25,15 @@ const (
 	s3Profile         = "s3.profile-name"
 	s3RoleARN         = "s3.role-arn"
 	s3RoleSessionName = "s3.role-session-name"
+	s3CABundle        = "s3.ssl.cabundle" // like ssl.cabundle, which is for the catalog
+	s3SkipVerify      = "s3.tls.skip-verify"
+	s3Checksums       = "s3.checksum-enabled"
+	s3Retries         = "s3.retry.num-retries"
+	s3RetryMinWait    = "s3.retry.min-wait-ms"
+	s3RetryMaxWait    = "s3.retry.max-wait-ms"
+	s3SSEType         = "s3.sse.type"
+	s3SSEKey          = "s3.sse.key"
+	s3SSEMD5          = "s3.sse.md5"
 )
 
 // s3Props are the properties that a client is made from; "client.…" is PyIceberg's
@@ -40,7 +41,8 @@ const (
 var s3Props = []string{
 	iceio.S3EndpointURL, iceio.S3Region, iceio.S3AccessKeyID, iceio.S3SecretAccessKey, iceio.S3SessionToken,
 	iceio.S3ProxyURI, iceio.S3ConnectTimeout, iceio.S3ForceVirtualAddressing, iceio.S3RemoteSigningEnabled,
-	s3PathStyle, s3RequestTimeout, s3Anonymous, s3Profile, s3RoleARN, s3RoleSessionName,
+	s3PathStyle, s3RequestTimeout, s3Anonymous, s3Profile, s3RoleARN, s3RoleSessionName, s3CABundle, s3SkipVerify,
+	s3Checksums, s3Retries, s3RetryMinWait, s3RetryMaxWait, s3SSEType, s3SSEKey, s3SSEMD5,
 }
 
 // endpointEnv are the environment variables that name an S3 endpoint, the strongest
@@ -123,9 +125,7 @@ func s3Prop(props map[string]string, key string) string {
 
 func newS3Client(ctx context.Context, props map[string]string) (*s3.Client, error) {
 	get := func(key string) string { return s3Prop(props, key) }
-	isTrue := func(key string) (bool, error) { return boolValue(key, get(key)) }
-
-	if signing, err := isTrue(iceio.S3RemoteSigningEnabled); err != nil {
+	if signing, err := boolValue(iceio.S3RemoteSigningEnabled, get(iceio.S3RemoteSigningEnabled)); err != nil {
 		return nil, err
 	} else if signing {
 		return nil, &ConfigError{What: iceio.S3RemoteSigningEnabled + " is not supported", Do: "let the catalog vend keys instead of signing requests, or use your own with --no-vended-credentials"}
@@ -134,31 +134,32 @@ func newS3Client(ctx context.Context, props map[string]string) (*s3.Client, erro
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsConfig(ctx, get,
-		config.WithHTTPClient(client),
-		config.WithRetryMaxAttempts(5),
-		// Checksums in trailers are an extension that many S3-compatible stores
-		// refuse. TLS and the signature over the payload guard it already.
-		config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
-		config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired))
+	cfg, err := awsConfig(ctx, get, config.WithHTTPClient(client))
 	if err != nil {
 		return nil, err
 	}
 	if cfg.Region == "" {
 		cfg.Region = "us-east-1" // what stores without regions expect in a signature
 	}
-
 	endpoint, source := S3Endpoint(props, os.Getenv)
 	if endpoint != "" {
 		if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, &ConfigError{Where: source, What: fmt.Sprintf("%q is not an endpoint", endpoint), Do: "write http://host:port or https://host", Err: err}
+			return nil, &ConfigError{Where: source, What: fmt.Sprintf("%q is not an endpoint", RedactURI(endpoint)), Do: "write http://host:port or https://host", Err: err}
 		}
 	}
-	pathStyle, err := isTrue(s3PathStyle)
+	pathStyle, err := s3PathStyleOf(get)
 	if err != nil {
 		return nil, err
 	}
-	virtual, err := isTrue(iceio.S3ForceVirtualAddressing)
+	sums, err := s3ChecksumsOf(get, cfg)
+	if err != nil {
+		return nil, err
+	}
+	retryer, err := s3RetryerOf(get, cfg)
+	if err != nil {
+		return nil, err
+	}
+	encrypt, err := s3Encryption(get, strings.HasPrefix(endpoint, "http://"))
 	if err != nil {
 		return nil, err
 	}
@@ -166,100 +167,74 @@ func newS3Client(ctx context.Context, props map[string]string) (*s3.Client, erro
 		if endpoint != "" {
 			o.BaseEndpoint = aws.String(endpoint)
 		}
-		// A store of one's own rarely has a DNS name for every bucket.
-		o.UsePathStyle = o.BaseEndpoint != nil
-		switch {
-		case get(s3PathStyle) != "":
-			o.UsePathStyle = pathStyle
-		case get(iceio.S3ForceVirtualAddressing) != "":
-			o.UsePathStyle = !virtual
+		o.UsePathStyle = o.BaseEndpoint != nil && !hasBucketHosts(*o.BaseEndpoint)
+		if pathStyle != nil {
+			o.UsePathStyle = *pathStyle
+		}
+		sums(o)
+		o.Retryer, o.RetryMaxAttempts = retryer, retryer.MaxAttempts()
+		if r, ok := cfg.Credentials.(renewer); ok {
+			o.Retryer = withRenewal(retryer, r)
+		}
+		if encrypt != nil {
+			o.APIOptions = append(o.APIOptions, encrypt)
 		}
 		o.DisableLogOutputChecksumValidationSkipped = true
 	}), nil
 }
 
-// awsConfig loads the usual AWS configuration with what get says on top of it, by the
-// names of S3's properties: keys, profile, region, role.
-func awsConfig(ctx context.Context, get func(string) string, opts ...func(*config.LoadOptions) error) (aws.Config, error) {
-	if r := get(iceio.S3Region); r != "" {
-		opts = append(opts, config.WithRegion(r))
+// s3PathStyleOf is how the configuration wants buckets addressed; nil where it does not say.
+func s3PathStyleOf(get func(string) string) (*bool, error) {
+	path, err := boolValue(s3PathStyle, get(s3PathStyle))
+	if err != nil {
+		return nil, err
 	}
-	if p := get(s3Profile); p != "" {
-		opts = append(opts, config.WithSharedConfigProfile(p))
-	}
-	id, secret, token := get(iceio.S3AccessKeyID), get(iceio.S3SecretAccessKey), get(iceio.S3SessionToken)
-	if (id == "") != (secret == "") {
-		return aws.Config{}, &ConfigError{
-			What: fmt.Sprintf("%s and %s go together, and only one of them is given", iceio.S3AccessKeyID, iceio.S3SecretAccessKey),
-			Do:   "give both, or neither to take the usual AWS credentials",
-		}
-	}
-	anonymous, err := boolValue(s3Anonymous, get(s3Anonymous))
+	virtual, err := boolValue(iceio.S3ForceVirtualAddressing, get(iceio.S3ForceVirtualAddressing))
 	switch {
 	case err != nil:
-		return aws.Config{}, err
-	case anonymous:
-		opts = append(opts, config.WithCredentialsProvider(aws.AnonymousCredentials{}))
-	case id != "":
-		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(id, secret, token)))
+		return nil, err
+	case get(s3PathStyle) != "":
+		return &path, nil
+	case get(iceio.S3ForceVirtualAddressing) != "":
+		return aws.Bool(!virtual), nil
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, opts...)
-	if err != nil {
-		return cfg, &ConfigError{What: "AWS credentials and region", Err: err}
-	}
-	if arn := get(s3RoleARN); arn != "" {
-		from := cfg
-		from.Region = cmp.Or(from.Region, "us-east-1")
-		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(from), arn,
-			func(o *stscreds.AssumeRoleOptions) {
-				if n := get(s3RoleSessionName); n != "" {
-					o.RoleSessionName = n
-				}
-			}))
-	}
-	return cfg, nil
+	return nil, nil
 }
 
-// s3HTTPClient bounds what the SDK leaves open: how long a server may think before
-// it answers. A slow body is not bounded; it moves, or the connection breaks.
-func s3HTTPClient(get func(string) string) (*awshttp.BuildableClient, error) {
-	connect, err := parseTimeout(iceio.S3ConnectTimeout, get(iceio.S3ConnectTimeout), 10*time.Second)
+// bucketHosts are the domains of stores that have a host name for every bucket. One's own
+// store rarely has; these want it or soon will.
+var bucketHosts = []string{".amazonaws.com", ".amazonaws.com.cn", ".aliyuncs.com", ".myqcloud.com"}
+
+func hasBucketHosts(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	return err == nil && slices.ContainsFunc(bucketHosts, func(domain string) bool {
+		return strings.HasSuffix(strings.ToLower(u.Hostname()), domain)
+	})
+}
+
+// s3ChecksumsOf sets whether requests carry one of S3's newer checksums and whether those of
+// answers are checked. Unless the configuration, the environment or ~/.aws says so they are
+// not: many stores that call themselves S3 refuse them, and the signature over the payload
+// guards it already.
+func s3ChecksumsOf(get func(string) string, cfg aws.Config) (func(*s3.Options), error) {
+	wanted, err := boolValue(s3Checksums, get(s3Checksums))
 	if err != nil {
 		return nil, err
 	}
-	answer, err := parseTimeout(s3RequestTimeout, get(s3RequestTimeout), time.Minute)
-	if err != nil {
-		return nil, err
-	}
-	var proxy *url.URL
-	if p := get(iceio.S3ProxyURI); p != "" {
-		if proxy, err = url.Parse(p); err != nil || proxy.Host == "" {
-			return nil, &ConfigError{What: fmt.Sprintf("%s %q is not a URI", iceio.S3ProxyURI, p), Err: err}
+	request, response := aws.RequestChecksumCalculationWhenRequired, aws.ResponseChecksumValidationWhenRequired
+	for _, source := range slices.Backward(cfg.ConfigSources) { // the strongest, which is the first, last
+		switch said := source.(type) {
+		case config.EnvConfig:
+			request, response = cmp.Or(said.RequestChecksumCalculation, request), cmp.Or(said.ResponseChecksumValidation, response)
+		case config.SharedConfig:
+			request, response = cmp.Or(said.RequestChecksumCalculation, request), cmp.Or(said.ResponseChecksumValidation, response)
 		}
 	}
-	return awshttp.NewBuildableClient().
-		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connect }).
-		WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConns = 256
-			t.MaxIdleConnsPerHost = 64
-			t.ResponseHeaderTimeout = answer
-			if proxy != nil {
-				t.Proxy = http.ProxyURL(proxy)
-			}
-		}), nil
-}
-
-// parseTimeout reads seconds ("60", "2.5"), as Python writes them, or a Go duration.
-func parseTimeout(key, text string, byDefault time.Duration) (time.Duration, error) {
-	if text == "" {
-		return byDefault, nil
+	switch {
+	case wanted:
+		request, response = aws.RequestChecksumCalculationWhenSupported, aws.ResponseChecksumValidationWhenSupported
+	case get(s3Checksums) != "":
+		request, response = aws.RequestChecksumCalculationWhenRequired, aws.ResponseChecksumValidationWhenRequired
 	}
-	d, err := time.ParseDuration(text)
-	if s, numErr := strconv.ParseFloat(text, 64); numErr == nil {
-		d, err = time.Duration(s*float64(time.Second)), nil
-	}
-	if err != nil || d <= 0 {
-		return 0, &ConfigError{What: fmt.Sprintf("%s is %q", key, text), Do: `write seconds ("60") or a duration ("1m30s")`}
-	}
-	return d, nil
+	return func(o *s3.Options) { o.RequestChecksumCalculation, o.ResponseChecksumValidation = request, response }, nil
 }

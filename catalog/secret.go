@@ -17,7 +17,7 @@ const Redacted = "(secret)"
 var secretWords = []string{
 	"token", "secret", "password", "passwd", "pwd", "credential", "credentials", "authorization", "cookie",
 	"jsonkey", "apikey", "private", "connection-string", "account-key", "api-key", "auth-key",
-	"secret-access-key", "shared-key",
+	"secret-access-key", "shared-key", "sse-key",
 }
 
 // openWords are names with such a word in them that hold no secret.

@@ -96,6 +96,7 @@ type vendor struct {
 
 	mu      sync.Mutex
 	places  []place // the longest prefix first
+	renewed time.Time
 	clients map[string]*s3.Client
 }
 
@@ -185,7 +186,8 @@ func (v *vendor) client(ctx context.Context, location string) (*s3.Client, error
 		return c, nil
 	}
 	c := s3.New(base.Options(), func(o *s3.Options) {
-		o.Credentials = &vendedProvider{v, pl.prefix}
+		keys := &vendedProvider{v, pl.prefix}
+		o.Credentials, o.Retryer = keys, withRenewal(o.Retryer, keys)
 		o.ExpressCredentials = nil // it would ask the base for keys
 	})
 	v.clients[id] = c
@@ -200,6 +202,33 @@ type vendedProvider struct {
 
 func (p *vendedProvider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return p.vendor.keys(ctx, p.prefix)
+}
+
+// renew asks the catalog for other keys than those that the store takes no longer, ahead of
+// their end or because nobody told it.
+func (p *vendedProvider) renew(ctx context.Context) bool {
+	v := p.vendor
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.now().Sub(v.renewed) < keysFresh {
+		return true
+	}
+	old := v.at(p.prefix)
+	if old == nil {
+		return false
+	}
+	before := old.keys
+	a, err := v.reload(ctx)
+	if err != nil || !a.vends() {
+		return false
+	}
+	v.take(a)
+	next := v.at(p.prefix)
+	if next == nil || next.keys.AccessKeyID == before.AccessKeyID && next.keys.SessionToken == before.SessionToken {
+		return false
+	}
+	v.renewed = v.now()
+	return true
 }
 
 // keys returns keys that are good now for the files below prefix. The catalog is asked

@@ -94,6 +94,7 @@ func s3Error(object string, err error) error {
 	}
 	class := catalog.ErrTransient
 	switch status := s3Status(err); {
+	case catalog.Passes(err):
 	case status == http.StatusNotFound:
 		return inputError(object, "no such object", "", nil)
 	case status == http.StatusPreconditionFailed, status == http.StatusRequestedRangeNotSatisfiable:
