@@ -81,8 +81,9 @@ fuzz: ## every fuzz target for FUZZTIME (default 20s)
 	    echo "$$dir $$target"; go test $$dir -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); \
 	  done; done
 
-up: ## start the local stack: an S3 server and a REST catalog
-	go run ./localstack up
+# STACK='--s3 minio --catalog nessie' starts those two instead.
+up: ## start the local stack without Docker: an S3 server and a REST catalog
+	go run ./localstack up $(STACK)
 
 down: ## stop the local stack
 	go run ./localstack down

@@ -33,25 +33,10 @@ func StartNessie(ctx context.Context, t *Tools, o Options, s *S3) (*REST, error)
 	if err != nil {
 		return nil, err
 	}
-	const warehouse = "lake"
 	argv := []string{java, "-Xmx512m"}
-	for _, p := range [][2]string{
-		{"quarkus.http.host", "127.0.0.1"},
-		{"quarkus.http.port", strconv.Itoa(ports[0])},
-		{"quarkus.management.host", "127.0.0.1"},
-		{"quarkus.management.port", strconv.Itoa(ports[1])},
-		{"nessie.version.store.type", "IN_MEMORY"},
-		{"nessie.catalog.default-warehouse", warehouse},
-		{"nessie.catalog.warehouses." + warehouse + ".location", "s3://" + s.Bucket + "/nessie"},
-		{"nessie.catalog.service.s3.default-options.endpoint", s.Endpoint},
-		{"nessie.catalog.service.s3.default-options.region", s.Region},
-		{"nessie.catalog.service.s3.default-options.path-style-access", "true"},
-		// Signing for its clients is Nessie's default; it would take the place of their keys.
-		{"nessie.catalog.service.s3.default-options.request-signing-enabled", "false"},
-		{"nessie.catalog.service.s3.default-options.access-key", "urn:nessie-secret:quarkus:s3"},
-		{"s3.name", s.AccessKey},
-		{"s3.secret", s.SecretKey},
-	} {
+	for _, p := range append(nessieSettings(s),
+		[2]string{"quarkus.http.host", "127.0.0.1"}, [2]string{"quarkus.http.port", strconv.Itoa(ports[0])},
+		[2]string{"quarkus.management.host", "127.0.0.1"}, [2]string{"quarkus.management.port", strconv.Itoa(ports[1])}) {
 		argv = append(argv, "-D"+p[0]+"="+p[1])
 	}
 	if o.Vend {
@@ -70,9 +55,28 @@ func StartNessie(ctx context.Context, t *Tools, o Options, s *S3) (*REST, error)
 		return nil, err
 	}
 	return &REST{
-		Process: p, URI: fmt.Sprintf("http://127.0.0.1:%d/iceberg", ports[0]), Warehouse: warehouse,
+		Process: p, URI: fmt.Sprintf("http://127.0.0.1:%d/iceberg", ports[0]), Warehouse: nessieWarehouse,
 		MaxFormatVersion: 2,
 	}, nil
+}
+
+const nessieWarehouse = "lake"
+
+// nessieSettings lead Nessie to an S3 server. compose.yaml says the same.
+func nessieSettings(s *S3) [][2]string {
+	return [][2]string{
+		{"nessie.version.store.type", "IN_MEMORY"},
+		{"nessie.catalog.default-warehouse", nessieWarehouse},
+		{"nessie.catalog.warehouses." + nessieWarehouse + ".location", "s3://" + s.Bucket + "/nessie"},
+		{"nessie.catalog.service.s3.default-options.endpoint", s.Endpoint},
+		{"nessie.catalog.service.s3.default-options.region", s.Region},
+		{"nessie.catalog.service.s3.default-options.path-style-access", "true"},
+		// Signing for its clients is Nessie's default; it would take the place of their keys.
+		{"nessie.catalog.service.s3.default-options.request-signing-enabled", "false"},
+		{"nessie.catalog.service.s3.default-options.access-key", "urn:nessie-secret:quarkus:s3"},
+		{"s3.name", s.AccessKey},
+		{"s3.secret", s.SecretKey},
+	}
 }
 
 // StartIcebergREST starts the REST catalog that Apache Iceberg tests its own clients
