@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -390,6 +392,30 @@ func TestCarriedRowsAndFaults(t *testing.T) {
 		res := mustLoad(t, inner, writer.Options{DryRun: true}, row{9, "ea", 9})
 		if res.Status != writer.Planned || len(res.Plan.Rewrite) != 1 || res.Plan.RowsKept != 2 {
 			t.Errorf("%s: %+v", res.Status, res.Plan)
+		}
+		wantLitter(t, inner, 0)
+	})
+	t.Run("the file cannot be read", func(t *testing.T) {
+		inner := straddled(t, 2)
+		tbl := current(t, inner)
+		fsys, err := tbl.FS(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		res := mustLoad(t, inner, writer.Options{DryRun: true}, row{9, "ea", 9})
+		gone := res.Plan.Rewrite[0].DataFile().FilePath()
+		_, err = writer.Load(t.Context(), inner, tbl, batches(t, memory.DefaultAllocator, 2, nil, row{9, "ea", 9}), writer.Options{
+			Publish: quick(), Progress: func(p writer.Progress) {
+				if p.Stage == "rewrite" {
+					_ = fsys.Remove(gone) // after the look
+				}
+			},
+		})
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), gone) {
+			t.Errorf("error %v", err)
+		}
+		if n := snapshots(t, inner); n != 1 {
+			t.Errorf("%d snapshots", n)
 		}
 		wantLitter(t, inner, 0)
 	})
