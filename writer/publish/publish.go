@@ -33,6 +33,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"strings"
@@ -188,14 +189,18 @@ func (l *loop) run(ctx context.Context) error {
 			return nil
 		}
 		c, err := l.prepare(ctx, tbl)
-		if err != nil || c == nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && l.overtaken(ctx, tbl):
+			// The base expired while it was being read, and its files with it: a race lost like another.
+		case err != nil || c == nil:
 			return err
-		}
-		// From here on an interrupt waits: the answer is due in moments, and without it nobody
-		// would know whether the staged files may be removed.
-		done, err := l.settle(context.WithoutCancel(ctx), tbl, c)
-		if done || err != nil {
-			return err
+		default:
+			// From here on an interrupt waits: the answer is due in moments, and without it nobody
+			// would know whether the staged files may be removed.
+			done, err := l.settle(context.WithoutCancel(ctx), tbl, c)
+			if done || err != nil {
+				return err
+			}
 		}
 		if l.outcome.Tries > l.options.Conflicts {
 			return fmt.Errorf("%w: other writers moved branch %q before each of %d commits", ErrConflict, l.attempt.Branch, l.outcome.Tries)
@@ -204,6 +209,17 @@ func (l *loop) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// overtaken tells whether the branch has another head by now than tbl says.
+func (l *loop) overtaken(ctx context.Context, tbl *table.Table) bool {
+	fresh, err := l.load(ctx)
+	if err != nil {
+		return false // what made it ask is the news
+	}
+	was, _ := headOf(tbl.Metadata(), l.attempt.Branch)
+	is, _ := headOf(fresh.Metadata(), l.attempt.Branch)
+	return was != nil && (is == nil || is.SnapshotID != was.SnapshotID)
 }
 
 // prepare plans against tbl and writes the metadata of the commit; nil: nothing to publish.

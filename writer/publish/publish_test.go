@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -529,6 +530,48 @@ func TestFence(t *testing.T) {
 			}
 			if l := testcat.Litter(t, load(t, cat)); len(l) > 0 {
 				t.Errorf("litter: %v", l)
+			}
+		})
+	}
+}
+
+// Others publish, and let the snapshot expire that this attempt is about to plan against: it plans again. A
+// file that is missing from the newest snapshot is a broken table, and no reason to try again.
+func TestBaseExpiresWhileItIsRead(t *testing.T) {
+	for _, moved := range []bool{true, false} {
+		t.Run(fmt.Sprint("moved=", moved), func(t *testing.T) {
+			cat := newTable(t, 2, nil)
+			mustPublish(t, cat, "a/a1")
+			first := true
+			out, err := publish.Publish(t.Context(), cat, attempt(load(t, cat), 0, "a/a2"), func(ctx context.Context, base *table.Table) (*publish.Change, error) {
+				if !first {
+					return swap(t, table.MainBranch, "a/a2")(ctx, base)
+				}
+				first = false
+				if moved {
+					mustPublish(t, cat, "b/b1")
+				}
+				fsys, err := base.FS(ctx)
+				if err == nil {
+					err = fsys.Remove(base.CurrentSnapshot().ManifestList)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = base.CurrentSnapshot().Manifests(fsys)
+				return nil, fmt.Errorf("read manifest list: %w", err)
+			}, quick())
+			if !moved {
+				if !errors.Is(err, fs.ErrNotExist) || out.Tries != 1 {
+					t.Errorf("after %d tries: %v; want one, and that the file is missing", out.Tries, err)
+				}
+				return
+			}
+			if err != nil || out.Tries != 2 {
+				t.Fatalf("after %d tries: %v; want it to land at the second", out.Tries, err)
+			}
+			if d := cmp.Diff([]string{"a/a2", "b/b1"}, live(t, load(t, cat), "main")); d != "" {
+				t.Errorf("live files (-want +got):\n%s", d)
 			}
 		})
 	}
