@@ -177,7 +177,8 @@ func TestDocsSpark(t *testing.T) {
 	}
 	gendoc.Check(t, "docs/spark.md", "same", gendoc.Table([]string{"case", "partitions"}, same...))
 	gendoc.Check(t, "docs/spark.md", "differ", gendoc.Table([]string{"case", "`INSERT OVERWRITE`, dynamic", "`icewright load`"}, differ...))
-	gendoc.Proofs(t, "interop.TestSideBySide", "interop.TestSparkDeletes")
+	gendoc.Proofs(t, "interop.TestSideBySide", "interop.TestSparkDeletes", "interop.TestSparkMaintains", "interop.TestSparkRemovesNoStagedFiles",
+		"interop.TestSparkExpiresAndZombiesAreFenced")
 	if len(same) < 40 {
 		t.Errorf("%d cases leave the same rows, the document promises 40", len(same))
 	}
