@@ -90,10 +90,15 @@ func restLake(t testing.TB, rest *stack.REST, s3 *stack.S3) *lake {
 }
 
 // pointTo leads icewright and the readers to the REST catalog at uri.
-func (l *lake) pointTo(uri string) {
+func (l *lake) pointTo(uri string) { l.pointToBoth(uri, l.s3.Endpoint) }
+
+// pointToBoth leads them to the S3 server at endpoint as well.
+func (l *lake) pointToBoth(uri, endpoint string) {
 	l.catalog = map[string]string{"type": "rest", "uri": uri, "warehouse": l.rest.Warehouse}
 	l.flags = []string{"--catalog-uri", uri, "--warehouse", l.rest.Warehouse}
-	for k, v := range l.s3.Properties() {
+	props := l.s3.Properties()
+	props["s3.endpoint"] = endpoint
+	for k, v := range props {
 		l.catalog[k] = v
 		l.flags = append(l.flags, "--catalog-prop", k+"="+v)
 	}

@@ -24,6 +24,8 @@ func sample(t *testing.T, f *pflag.Flag) (text, want string) {
 		return "true", "true"
 	case "int", "int64":
 		return "7", "7"
+	case "duration":
+		return "36h", "36h0m0s"
 	case "SIZE":
 		return "96MiB", "96MiB"
 	case "stringArray", "stringSlice":

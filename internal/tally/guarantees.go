@@ -21,7 +21,7 @@ var guarantees = []guarantee{
 	{
 		3, "**Exactly once.** One attempt makes at most one snapshot, and any number of attempts have the effect of one.",
 		"The commit names its attempt and is pinned to the head that it was planned for. Without a clear answer the table is asked, never the memory.",
-		[]string{"writer/publish.TestFaults", "writer/publish.TestAnyFaults", "interop.TestLostAnswers", "cmd/icewright.TestKilledAtEveryPoint"},
+		[]string{"writer/publish.TestFaults", "writer/publish.TestAnyFaults", "interop.TestFaultyServers", "cmd/icewright.TestKilledAtEveryPoint"},
 	},
 	{
 		4, "**Isolated.** Runs on disjoint slices all land. On one slice the outcome is that of some serial order, and a zombie is fenced off.",
