@@ -11,7 +11,7 @@ var kinds = []struct {
 	typ, uri, atomic, against string
 	tests                     []string
 }{
-	{"rest", "`http(s)://host/path`", "the server", "Apache Iceberg's REST catalog, Nessie", []string{"interop.TestTwoProcesses", "interop.TestLostAnswers"}},
+	{"rest", "`http(s)://host/path`", "the server", "Apache Iceberg's REST catalog, Nessie", []string{"interop.TestTwoProcesses", "interop.TestFaultyServers"}},
 	{"sql", "none, `sqlite:///path`, `file:path`, a path", "one UPDATE that names the old metadata", "SQLite in the program; read by PyIceberg and DuckDB", []string{"catalog.TestSuiteOnSQLite", "interop.TestTwoProcesses"}},
 	{"sql", "`postgresql://user@host/db`, also `postgresql+psycopg2://` and the like", "the same", "Postgres 15 (Debian's); read by PyIceberg", []string{"interop.TestSQLCatalogs", "interop.TestSQLCommitLosesItsAnswer"}},
 	{"sql", "`mysql://user@host/db`, also `mysql+pymysql://`, `mariadb://`", "the same", "MariaDB 10.11 (Debian's); read by PyIceberg", []string{"interop.TestSQLCatalogs", "interop.TestSQLCommitLosesItsAnswer"}},
