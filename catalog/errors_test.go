@@ -82,8 +82,7 @@ func TestSQLiteErrorClasses(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// A stale base. The library says so in words only, so this must not be called a
-	// conflict: the same words may be about anything.
+	// A stale base. The library says so in words only; the requirements say what it is.
 	base := int64(42)
 	_, _, err = c.CommitTable(t.Context(), events, []table.Requirement{table.AssertRefSnapshotID("main", &base)},
 		[]table.Update{table.NewSetPropertiesUpdate(iceberg.Properties{"a": "b"})})

@@ -71,6 +71,7 @@ func openMySQL(ctx context.Context, name string, props iceberg.Properties, cfg C
 		// Names are compared as they stand, as Postgres and SQLite do.
 		tableOptions: " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 		placeholder:  questionMark,
+		trust:        "ssl_ca is the file of the authority that the server's certificate is from; its name must be the uri's host with ssl_mode=verify_identity, and need not with verify_ca",
 	})
 }
 

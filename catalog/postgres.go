@@ -53,18 +53,21 @@ func openPostgres(ctx context.Context, name string, props iceberg.Properties, cf
 		where:       fmt.Sprintf("postgresql://%s:%d/%s", conn.Host, conn.Port, conn.Database),
 		here:        "current_schema()",
 		placeholder: func(n int) string { return "$" + strconv.Itoa(n) },
+		trust:       "sslrootcert is the file of the authority that the server's certificate is from; its name must be the uri's host with sslmode=verify-full, and need not with verify-ca",
 	})
 }
 
 // postgresClass reads an error of pgx; nil for others. A connection that breaks while
-// a statement is on its way leaves COMMIT undecided, and any statement may be it.
+// a statement is on its way leaves COMMIT undecided, and any statement may be it. What
+// pgx calls safe to retry is not: it says "conn closed" of a COMMIT that the server got,
+// too, when the connection broke before the answer.
 // Source: postgresql.org/docs/current/errcodes-appendix.html.
 func postgresClass(err error) error {
 	var said *pgconn.PgError
 	var connect *pgconn.ConnectError
 	connecting := errors.As(err, &connect)
 	if !errors.As(err, &said) {
-		if connecting || pgconn.SafeToRetry(err) {
+		if connecting {
 			return ErrTransient
 		}
 		return nil

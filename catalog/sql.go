@@ -100,6 +100,8 @@ type sqlServer struct {
 	tableOptions string
 	// placeholder is SQL for the n-th argument, from 1.
 	placeholder func(n int) string
+	// trust says what to do where the server's certificate is refused.
+	trust string
 }
 
 // openServer opens the catalog in a database on a server, and makes its tables where
@@ -113,6 +115,9 @@ func openServer(ctx context.Context, name string, props iceberg.Properties, cfg 
 	// firewall, and the next commit would wait for an answer that never comes.
 	db.SetConnMaxIdleTime(30 * time.Second)
 	if err := db.PingContext(ctx); err != nil {
+		if distrusts(err) {
+			err = &ConfigError{What: "the server's certificate is refused", Err: err, Do: s.trust}
+		}
 		return fail(err)
 	}
 	dir, err := cfg.dir()

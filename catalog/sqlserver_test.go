@@ -16,6 +16,12 @@ import (
 	"github.com/icewright/icewright/catalog"
 )
 
+// connClosed is an error as pgx makes it of a connection that broke, before or after it got a statement.
+type connClosed struct{}
+
+func (connClosed) Error() string     { return "conn closed" }
+func (connClosed) SafeToRetry() bool { return true }
+
 // What databases on servers say, and what it means for a commit. The servers themselves
 // are in interop.
 func TestSQLServerErrorClasses(t *testing.T) {
@@ -40,6 +46,7 @@ func TestSQLServerErrorClasses(t *testing.T) {
 		"postgres: too long":                     {pg("22001"), catalog.ErrRejected},
 		"postgres: read-only":                    {pg("25006"), catalog.ErrRejected},
 		"postgres: the connection broke":         {fmt.Errorf("x: %w", io.ErrUnexpectedEOF), catalog.ErrUnknownState},
+		"postgres: conn closed, of a COMMIT too": {fmt.Errorf("x: %w", connClosed{}), catalog.ErrUnknownState},
 		"mysql: deadlock":                        {my(1213), catalog.ErrConflict},
 		"mysql: the row is there":                {my(1062), catalog.ErrConflict},
 		"mysql: lock wait timeout":               {my(1205), catalog.ErrTransient},

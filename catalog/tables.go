@@ -128,6 +128,9 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 	}
 	asked, answer := withLoadAnswer(ctx)
 	// A few times, since whoever was in the way may not be done, or gone without a table.
+	// So too where an answer was lost and no table is there: a table is made once, whichever
+	// try it is that makes it.
+	var unsure []*writeLog // of tries without an answer
 	for try := 0; ; try++ {
 		logged, written := withWriteLog(asked)
 		written.keep = true
@@ -137,23 +140,36 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, s Tab
 		})
 		if err == nil {
 			point.Reach("catalog: table made")
+			for _, w := range unsure {
+				w.remove(context.WithoutCancel(ctx))
+			}
 			return c.storage(t, answer), true, nil
 		}
 		err = Classify(err)
 		exists := errors.Is(err, icecatalog.ErrTableAlreadyExists)
-		if exists || errors.Is(err, ErrUnknownState) || errors.Is(err, ErrConflict) {
-			if t, loadErr := c.LoadTable(ctx, ident); loadErr == nil {
-				mine := written.has(t.MetadataLocation())
-				if !mine {
-					written.remove(context.WithoutCancel(ctx))
+		unknown := errors.Is(err, ErrUnknownState)
+		gone := false
+		if exists || unknown || errors.Is(err, ErrConflict) {
+			t, loadErr := c.LoadTable(ctx, ident)
+			if loadErr == nil {
+				mine := false
+				for _, w := range append(unsure, written) {
+					if w.has(t.MetadataLocation()) {
+						mine = true
+					} else {
+						w.remove(context.WithoutCancel(ctx))
+					}
 				}
 				return t, mine, nil
 			}
+			gone = errors.Is(loadErr, ErrNotFound)
 		}
 		if certainlyNotCommitted(err) && !exists {
 			written.remove(context.WithoutCancel(ctx))
+		} else if unknown {
+			unsure = append(unsure, written)
 		}
-		if !errors.Is(err, ErrConflict) && !exists || try == createTries {
+		if !errors.Is(err, ErrConflict) && !exists && !(unknown && gone) || try == createTries {
 			return fail(err)
 		}
 		if err := sleep(ctx, time.Duration(try+1)*50*time.Millisecond); err != nil {

@@ -5,9 +5,13 @@ package interop
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,6 +19,8 @@ import (
 
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/catalog/catalogtest"
+	"github.com/icewright/icewright/internal/testcert"
+	"github.com/icewright/icewright/job"
 	"github.com/icewright/icewright/localstack/stack"
 )
 
@@ -138,11 +144,8 @@ func TestSQLCommitLosesItsAnswer(t *testing.T) {
 				l.load(t, table, l.put(t, "monday.csv", monday.csv()), args...)
 				stored := len(l.files(t, table))
 
-				proxy := newBreaker(t, server.Port, lands)
-				through := *l
-				through.flags = append([]string{}, l.flags...)
-				through.flags[1] = strings.Replace(through.flags[1], ":"+strconv.Itoa(server.Port)+"/", ":"+strconv.Itoa(proxy.port)+"/", 1)
-				got := through.load(t, table, l.put(t, "tuesday.csv", tuesday.csv()), args...)
+				proxy := newBreaker(t, server.Port, lands, "UPDATE")
+				got := l.through(server, proxy).load(t, table, l.put(t, "tuesday.csv", tuesday.csv()), args...)
 				if got.Status != "published" {
 					t.Errorf("the load says %+v", got)
 				}
@@ -159,20 +162,226 @@ func TestSQLCommitLosesItsAnswer(t *testing.T) {
 	}
 }
 
-// breaker stands before a database and breaks the first connection that changes a table's
-// row, at its COMMIT.
+// TestSQLCreateLosesItsAnswer: the connection breaks around the COMMIT that makes a table. There is
+// one table in the end, with the rows of the load, and no file that is nobody's.
+func TestSQLCreateLosesItsAnswer(t *testing.T) {
+	r := newReader(t)
+	for _, d := range databases {
+		for name, lands := range map[string]bool{"COMMIT lands": true, "COMMIT never arrives": false} {
+			t.Run(d.name+", "+name, func(t *testing.T) {
+				server := d.open(t)
+				l := databaseLake(t, server, d.pyiceberg)
+				table := l.table(t)
+				args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date"}
+				monday := events("2024-01-15", 30, 1)
+				proxy := newBreaker(t, server.Port, lands, "INSERT", "ICEBERG_TABLES")
+				got := l.through(server, proxy).load(t, table, l.put(t, "monday.csv", monday.csv()), args...)
+				if got.Status != "published" {
+					t.Errorf("the load says %+v", got)
+				}
+				if !proxy.broke.Load() {
+					t.Error("no connection was broken")
+				}
+				r.mustHold(t, l, table, monday)
+				r.mustTell(t, l, table, 1)
+				if n := len(l.files(t, table)); n != got.FilesAdded {
+					t.Errorf("%d data files, and the load says it added %d", n, got.FilesAdded)
+				}
+				metadata := 0
+				for _, path := range l.everything(t) {
+					if strings.HasSuffix(path, ".metadata.json") {
+						metadata++
+					}
+				}
+				if metadata != 2 {
+					t.Errorf("%d metadata files, want one for the table and one for its rows", metadata)
+				}
+			})
+		}
+	}
+}
+
+// through leads to the database by way of the breaker.
+func (l *lake) through(d *stack.Database, b *breaker) *lake {
+	through := *l
+	through.flags = append([]string{}, l.flags...)
+	through.flags[1] = strings.Replace(through.flags[1], ":"+strconv.Itoa(d.Port)+"/", ":"+strconv.Itoa(b.port)+"/", 1)
+	return &through
+}
+
+// TestSQLEncrypted: who says which authority is trusted is heard, and passwords come from where the
+// databases' own clients take them.
+func TestSQLEncrypted(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, text []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	authority, stranger := testcert.New(t), testcert.New(t)
+	_, cert, key := authority.Issue(t, "127.0.0.1")
+	ours, other := file("ours.pem", authority.PEM), file("other.pem", stranger.PEM)
+	options := stack.Options{Dir: filepath.Join(dir, "data"), Cert: file("cert.pem", cert), Key: file("key.pem", key)}
+	for _, d := range []struct {
+		name                  string
+		start                 func(context.Context, *stack.Tools, stack.Options) (*stack.Database, error)
+		named, chain, require string // the strictest mode, the one below, and the one that trusts everybody
+	}{
+		{"postgres", stack.StartPostgres, "sslmode=verify-full&sslrootcert=", "sslmode=verify-ca&sslrootcert=", "sslmode=require"},
+		{"mariadb", stack.StartMariaDB, "ssl_mode=verify_identity&ssl_ca=", "ssl_verify_cert=true&ssl_ca=", "ssl_mode=required"},
+	} {
+		t.Run(d.name, func(t *testing.T) {
+			server, err := d.start(t.Context(), world.tools, options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Stop()
+			plain := map[string]func(testing.TB) *stack.Database{"postgres": postgres, "mariadb": mariadb}[d.name](t)
+			elsewhere := strings.Replace(server.URI, "127.0.0.1", "localhost", 1)
+			for _, c := range []struct {
+				name, uri string
+				refused   bool
+			}{
+				{"the authority and the name", server.URI + "?" + d.named + ours, false},
+				{"another authority", server.URI + "?" + d.named + other, true},
+				{"another authority, whatever the name", server.URI + "?" + d.chain + other, true},
+				{"another name", elsewhere + "?" + d.named + ours, true},
+				{"another name, which does not matter", elsewhere + "?" + d.chain + ours, false},
+				{"anybody", server.URI + "?" + d.require, false},
+			} {
+				cat, err := catalog.Open(t.Context(), catalog.Config{URI: c.uri, Warehouse: dir, Dir: dir})
+				if err == nil {
+					cat.Close()
+				}
+				if (err != nil) != c.refused {
+					t.Errorf("%s: %v", c.name, err)
+				} else if c.refused && (catalog.ClassOf(err) != catalog.ErrConfig || !strings.Contains(job.Hint(err), "authority that the server's certificate is from")) {
+					t.Errorf("%s: %v is %v, hint %q", c.name, err, catalog.ClassOf(err), job.Hint(err))
+				}
+			}
+			if cat, err := catalog.Open(t.Context(), catalog.Config{URI: plain.URI + "?" + d.require, Warehouse: dir, Dir: dir}); err == nil {
+				cat.Close()
+				t.Error("a server that does not encrypt is taken where encryption is required")
+			}
+
+			// A load, with the password from the environment and from libpq's file.
+			u, err := url.Parse(server.URI)
+			if err != nil {
+				t.Fatal(err)
+			}
+			password, _ := u.User.Password()
+			u.User = url.User(u.User.Username())
+			l := &lake{dir: dir, flags: []string{"--catalog-uri", u.String() + "?" + d.named + ours, "--warehouse", filepath.Join(dir, "lake")}}
+			rows := l.put(t, "rows.csv", "id\n1\n")
+			args := loadArgs("ns."+d.name, rows, "--replace-table")
+			nobody := l.start(t, args...)
+			if code := nobody.end(t); code != 2 {
+				t.Errorf("without a password: exit code %d: %s", code, &nobody.stderr)
+			}
+			for i, env := range map[string][][2]string{
+				"postgres": {
+					{"PGPASSWORD", password},
+					{"PGPASSFILE", file("pgpass", []byte("127.0.0.1:*:*:icewright:"+password+"\n"))},
+				},
+				"mariadb": {{"MYSQL_PWD", password}},
+			}[d.name] {
+				t.Run(env[0], func(t *testing.T) {
+					t.Setenv(env[0], env[1])
+					if r := l.load(t, "ns."+d.name, rows, "--replace-table"); r.Status != []string{"published", "unchanged"}[i] {
+						t.Errorf("%+v", r)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestPyIcebergWasThereFirst: the catalog, its tables and a table in it are PyIceberg's. icewright loads
+// into it, and PyIceberg reads that and goes on.
+func TestPyIcebergWasThereFirst(t *testing.T) {
+	r := newReader(t)
+	for _, c := range []struct {
+		name string
+		open func(testing.TB) *lake
+	}{
+		{"sqlite", func(t testing.TB) *lake {
+			l := sqliteLake(t)
+			l.catalog["warehouse"] = filepath.Join(l.dir, "lake", "warehouse")
+			if err := os.MkdirAll(l.catalog["warehouse"], 0o755); err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}},
+		{"postgres", func(t testing.TB) *lake {
+			d := postgres(t)
+			fresh := *d
+			fresh.URI = strings.TrimSuffix(d.URI, "lake") + "pyfirst"
+			db, err := sql.Open("pgx", d.URI)
+			if err == nil {
+				_, err = db.ExecContext(t.Context(), "CREATE DATABASE pyfirst")
+				db.Close()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return databaseLake(t, &fresh, "postgresql+psycopg2")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := c.open(t)
+			table := l.table(t)
+			ids := func() (out []any) {
+				var got contents
+				if err := r.ask("pyiceberg.read", l, table, nil, &got); err != nil {
+					t.Fatal(err)
+				}
+				for _, row := range got.Rows {
+					out = append(out, row[0])
+				}
+				return out
+			}
+			var made string
+			if err := r.ask("pyiceberg.create", l, table, nil, &made); err != nil {
+				t.Fatal(err)
+			}
+			rows := l.put(t, "rows.csv", "id,day\n2,2024-01-15\n3,2024-01-16\n")
+			if got := l.load(t, table, rows); got.Status != "published" || got.FilesAdded != 2 {
+				t.Errorf("%+v", got)
+			}
+			if got := fmt.Sprint(ids()); got != "[2 3]" {
+				t.Errorf("PyIceberg reads %s", got)
+			}
+			if got := l.load(t, table, rows); got.Status != "unchanged" {
+				t.Errorf("again: %+v", got)
+			}
+			var n int
+			if err := r.ask("pyiceberg.append", l, table, map[string]any{"id": 9, "day": "2024-01-17"}, &n); err != nil {
+				t.Fatal(err)
+			}
+			if p := l.start(t, "show", table, "--output", "json"); p.end(t) != 0 || strings.Count(p.stdout.String(), "\n") != 3 {
+				t.Errorf("after PyIceberg's append:\n%s\n%s", &p.stdout, &p.stderr)
+			}
+		})
+	}
+}
+
+// breaker stands before a database and breaks the first connection with a statement that has all
+// of some words, at its COMMIT.
 type breaker struct {
 	port  int
+	words []string
 	broke atomic.Bool
 }
 
-func newBreaker(t testing.TB, port int, lands bool) *breaker {
+func newBreaker(t testing.TB, port int, lands bool, words ...string) *breaker {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	b := &breaker{port: l.Addr().(*net.TCPAddr).Port}
+	b := &breaker{port: l.Addr().(*net.TCPAddr).Port, words: words}
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -216,8 +425,10 @@ func (b *breaker) serve(client net.Conn, port int, lands bool) {
 			break
 		}
 		text := bytes.ToUpper(buf[:n])
-		updates = updates || bytes.Contains(text, []byte("UPDATE"))
-		if updates && bytes.Contains(text, []byte("COMMIT")) && b.broke.CompareAndSwap(false, true) {
+		has := func(word string) bool { return bytes.Contains(text, []byte(word)) }
+		updates = updates || !slices.ContainsFunc(b.words, func(word string) bool { return !has(word) })
+		// COMMIT is a message of its own; a table's name may have the word in it.
+		if updates && n < 32 && has("COMMIT") && b.broke.CompareAndSwap(false, true) {
 			if lands {
 				deaf.Store(true)
 				_, _ = server.Write(buf[:n])

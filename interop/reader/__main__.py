@@ -22,6 +22,8 @@ REQUESTS = {
     "pyiceberg.refs": ice.refs,
     "pyiceberg.history": ice.history,
     "pyiceberg.write": ice.write,
+    "pyiceberg.create": ice.create,
+    "pyiceberg.append": ice.append,
     "pyiceberg.files": files.check,
     "duckdb.read": duck.read,
     "duckdb.count": duck.count,

@@ -1,5 +1,6 @@
 """PyIceberg."""
 
+from datetime import date
 from functools import cache
 
 import pyarrow as pa
@@ -8,7 +9,12 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.expressions import (
     EqualTo, GreaterThan, GreaterThanOrEqual, In, IsNull, LessThan, LessThanOrEqual, NotEqualTo, NotNull,
 )
-from pyiceberg.types import BinaryType, FixedType, TimestamptzType, UUIDType
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import (
+    BinaryType, DateType, FixedType, LongType, NestedField, TimestamptzType, UUIDType,
+)
 
 from reader import canon
 
@@ -24,6 +30,23 @@ def _catalog(properties):
 
 def load(catalog, table):
     return _catalog(tuple(sorted(catalog.items()))).load_table(table)
+
+
+def create(catalog, table):
+    """A table of PyIceberg's, partitioned by day, in a catalog that is new as well; returns its location."""
+    c = _catalog(tuple(sorted(catalog.items())))
+    c.create_namespace_if_not_exists(table.rsplit(".", 1)[0])
+    schema = Schema(NestedField(1, "id", LongType(), required=False), NestedField(2, "day", DateType(), required=False))
+    spec = PartitionSpec(PartitionField(source_id=2, field_id=1000, transform=IdentityTransform(), name="day"))
+    return c.create_table(table, schema, partition_spec=spec).location()
+
+
+def append(catalog, table, id, day):
+    """Adds one row to such a table; returns how many it has."""
+    t = load(catalog, table)
+    rows = {"id": pa.array([id], pa.int64()), "day": pa.array([date.fromisoformat(day)], pa.date32())}
+    t.append(pa.table(rows))
+    return t.scan().to_arrow().num_rows
 
 
 def read(catalog, table, snapshot=None):

@@ -82,9 +82,13 @@ func StartPostgres(ctx context.Context, t *Tools, o Options) (*Database, error) 
 	if err != nil {
 		return nil, err
 	}
+	var secure []string
+	if o.Cert != "" {
+		secure = []string{"-c", "ssl=on", "-c", "ssl_cert_file=" + o.Cert, "-c", "ssl_key_file=" + o.Key}
+	}
 	p, err := start(ctx, o, "postgres", "tcp://127.0.0.1:"+strconv.Itoa(ports[0]), time.Minute, packages.environment(),
-		append(as, filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(ports[0]), "-c", "listen_addresses=127.0.0.1",
-			"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "jit=off", "-c", "max_connections=200")...)
+		append(append(as, filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(ports[0]), "-c", "listen_addresses=127.0.0.1",
+			"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "jit=off", "-c", "max_connections=200"), secure...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +138,9 @@ func StartMariaDB(ctx context.Context, t *Tools, o Options) (*Database, error) {
 	ports, err := freePorts(ctx, 1)
 	if err != nil {
 		return nil, err
+	}
+	if o.Cert != "" {
+		argv = append(argv, "--ssl-cert="+o.Cert, "--ssl-key="+o.Key)
 	}
 	p, err := start(ctx, o, "mariadb", "tcp://127.0.0.1:"+strconv.Itoa(ports[0]), time.Minute, packages.environment(),
 		append(argv, "--bind-address=127.0.0.1", "--port="+strconv.Itoa(ports[0]), "--socket="+filepath.Join(data, "s"), "--skip-name-resolve")...)

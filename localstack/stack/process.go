@@ -42,6 +42,9 @@ type Options struct {
 	// Vend has a catalog hand out temporary keys for its tables, which the S3 server's STS
 	// makes: Nessie on MinIO can. The default leaves its clients to their own keys.
 	Vend bool
+	// Cert and Key are files of the certificate, in PEM, with which a database encrypts connections
+	// for those who want it. The default, "", encrypts none.
+	Cert, Key string
 }
 
 // watcher ends the server when the pipe on its standard input closes, which the system
