@@ -108,6 +108,9 @@ type InferOptions struct {
 	// they fit that; a column without a value, in Beside or not, is of type unknown. The default, nil, infers
 	// for a new table.
 	Beside *iceberg.Schema
+	// AddConstants has the constants of the inputs that Beside lacks in the schema. The default, false,
+	// leaves them out there.
+	AddConstants bool
 	// Decimals gives numbers with a fraction the narrowest decimal that holds them all, instead of double.
 	Decimals bool
 	// FormatVersion is that of the table to be: types of version 3 are inferred for 3 alone, timestamps in

@@ -121,6 +121,15 @@ func followMapping(props iceberg.Properties, meta table.Metadata, schema *iceber
 	return nil
 }
 
+// MappingUpdates give the name mapping of a table with that metadata, if it has one, what schema adds.
+func MappingUpdates(meta table.Metadata, schema *iceberg.Schema) ([]table.Update, error) {
+	props := iceberg.Properties{}
+	if err := followMapping(props, meta, schema); err != nil || len(props) == 0 {
+		return nil, err
+	}
+	return []table.Update{table.NewSetPropertiesUpdate(props)}, nil
+}
+
 // fieldsByID are all fields of a schema, those of structs, lists and maps too.
 func fieldsByID(schema *iceberg.Schema) map[int]iceberg.NestedField {
 	out := map[int]iceberg.NestedField{}

@@ -7,6 +7,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/icewright/icewright/arrowconv"
+	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/nearest"
 	"github.com/icewright/icewright/source"
 )
@@ -67,7 +68,7 @@ func (j Job) checkPathColumns(c source.PathColumns, objects []source.Object, sch
 	}
 	for _, name := range c.Names {
 		if !slices.Contains(columns, name) {
-			hint := "add the column to the table, or leave it out"
+			hint := "say --evolve add to add the column to the table, or leave it out"
 			if near := nearest.Name(name, columns); near != "" {
 				hint = "did you mean " + near + "? Otherwise " + hint
 			}
@@ -81,8 +82,12 @@ func (j Job) checkPathColumns(c source.PathColumns, objects []source.Object, sch
 			}
 		}
 	}
-	if len(left) > 0 {
-		j.note("the table has no column for these directories of the path: " + strings.Join(left, "=…, ") + "=…")
+	text := "the table has no column for these directories of the path: " + strings.Join(left, "=…, ") + "=…"
+	switch {
+	case len(left) > 0 && strings.Contains(j.Evolve, catalog.ChangeAdd):
+		j.warn("%s; --evolve add adds those that --path-columns names: %s", text, strings.Join(left, ","))
+	case len(left) > 0:
+		j.note(text)
 	}
 	return nil
 }

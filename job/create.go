@@ -42,7 +42,7 @@ type Created struct {
 // a *catalog.MismatchError says in what a table that is there differs.
 func CreateTable(ctx context.Context, c Create) (Created, error) {
 	given := 0
-	for _, is := range []bool{c.Schema != "", c.Like != "", len(c.Sources) > 0} {
+	for _, is := range []bool{c.Schema != "", c.Like != "", len(c.Sources)+len(c.FilesFrom) > 0} {
 		if is {
 			given++
 		}
@@ -51,7 +51,7 @@ func CreateTable(ctx context.Context, c Create) (Created, error) {
 		return Created{}, usage("say --schema FILE, --like NS.OTHER, or --from SOURCE", "a new table has its columns from one place")
 	}
 	j := c.Job
-	if len(j.Sources) == 0 {
+	if len(j.Sources)+len(j.FilesFrom) == 0 {
 		j.Sources = []string{"-"} // none is read: a job without any is no job
 	}
 	s, err := j.check()
@@ -79,9 +79,8 @@ func CreateTable(ctx context.Context, c Create) (Created, error) {
 		}
 	}
 	var objects []source.Object
-	if len(c.Sources) > 0 {
-		objects, err = source.Resolve(ctx, c.Sources, source.Options{Props: cat.Props, Stdin: j.Stdin, SpillDir: j.SpillDir})
-		if err != nil {
+	if len(c.Sources)+len(c.FilesFrom) > 0 {
+		if objects, err = j.resolve(ctx, s, cat.Props); err != nil {
 			return Created{}, err
 		}
 	}

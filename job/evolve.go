@@ -63,6 +63,7 @@ func (j Job) evolution(ctx context.Context, s settings, tbl *table.Table, object
 	if e.allow.Add || e.allow.Widen {
 		o := j.inferOptions(s)
 		o.Beside, o.FormatVersion = tbl.Schema(), tbl.Metadata().Version()
+		o.AddConstants = len(s.paths.Names) > 0 // who names them means them
 		var err error
 		if e.input, err = source.InferAll(ctx, objects, o); errors.Is(err, arrowconv.ErrNoRows) {
 			e.input, err = nil, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 
@@ -189,11 +190,19 @@ func Infer(ctx context.Context, objs []Object, o arrowconv.InferOptions) (*icebe
 }
 
 // withConstants adds the columns that come from elsewhere than the objects' bytes. Beside a table those of
-// paths are not added: a path has keys for many reasons, and the table's columns say which count.
+// paths are not added, unless o says so: a path has keys for many reasons, and the table's columns say which
+// count.
 func withConstants(schema *iceberg.Schema, object Object, objs []Object, o arrowconv.InferOptions) (*iceberg.Schema, error) {
 	return arrowconv.WithConstants(schema, arrowconv.Input{Name: object.Name}, func(yield func([]arrowconv.Constant) bool) {
 		for _, obj := range objs {
-			if o.Beside != nil || !yield(obj.Constants) {
+			constants := obj.Constants
+			if o.Beside != nil {
+				constants = slices.DeleteFunc(slices.Clone(constants), func(c arrowconv.Constant) bool {
+					_, known := o.Beside.FindFieldByName(c.Name)
+					return known || !o.AddConstants
+				})
+			}
+			if !yield(constants) {
 				return
 			}
 		}

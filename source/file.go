@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -16,7 +18,11 @@ type file struct {
 	info fs.FileInfo
 }
 
+// fileObject is the file under that path: ./a is a. What has .. in it stays as it is, since a link may be before that.
 func fileObject(path string, info fs.FileInfo) Object {
+	if !strings.Contains(path, "..") {
+		path = filepath.Clean(path)
+	}
 	return Object{Name: path, Size: info.Size(), origin: &file{path, info}}
 }
 

@@ -16,7 +16,7 @@ func TestFilesFrom(t *testing.T) {
 		{"with arguments, each once", "a.csv in/1.csv", "in/2.csv\na.csv\nin/1.csv\n", "a.csv in/1.csv in/2.csv"},
 		{"CRLF, blank lines, comments, spaces, no end", "", "\xef\xbb\xbf# all of them\r\n\r\n  a.csv \r\n\t\nin/1.csv", "a.csv in/1.csv"},
 		{"directories and globs", "", "in\n[ab]*.csv\n", "a.csv b c.csv in/1.csv in/2.csv"},
-		{"a name with a hash", "", "./#odd.csv\n", "./#odd.csv"},
+		{"a name with a hash", "", "./#odd.csv\n", "#odd.csv"},
 		{"missing", "", "a.csv\n\n# here\nnope.csv\nnor.csv\n", "error: lists/x:4: nope.csv: no such file"},
 		{"no match", "", "*.parquet\n", "error: lists/x:1: *.parquet: matches no file"},
 		{"empty", "", "# nothing\n\n", "error: lists/x: names no source"},

@@ -2,6 +2,7 @@ package source
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,6 +95,22 @@ func TestResolve(t *testing.T) {
 	}
 	if got, err := Resolve(t.Context(), []string{"file://" + absolute}, Options{}); err != nil || len(got) != 2 {
 		t.Errorf("file://%s: %s, %v", absolute, names(got), err)
+	}
+}
+
+// One file that is named in two ways is one source; .. may lead through a link, and stays.
+func TestResolveNamesAFileOnce(t *testing.T) {
+	tree(t, "a.csv", "d/b.csv")
+	for args, want := range map[string]string{
+		"a.csv ./a.csv .//a.csv": "a.csv",
+		"./d d/b.csv d//b.csv":   "d/b.csv",
+		"*.csv ./a.csv":          "a.csv",
+		"d/../a.csv":             "d/../a.csv",
+	} {
+		objects, err := Resolve(t.Context(), strings.Fields(args), Options{})
+		if got := names(objects); err != nil || fmt.Sprint(got) != want && fmt.Sprint(got) != "["+want+"]" {
+			t.Errorf("%s: %v, %v", args, got, err)
+		}
 	}
 }
 

@@ -164,6 +164,30 @@ func TestEvolveLandsWithTheRows(t *testing.T) {
 	}
 }
 
+// A name mapping, which readers of files without field ids go by, gets the column in the same commit.
+func TestEvolveKeepsTheNameMapping(t *testing.T) {
+	const mapping = "schema.name-mapping.default"
+	for was, want := range map[string]string{
+		`[{"field-id":1,"names":["id"]},{"field-id":2,"names":["region"]}]`: `[{"names":["id"],"field-id":1},{"names":["region"],"field-id":2},{"names":["x"],"field-id":4}]`,
+		"": "",
+	} {
+		inner := testcat.New(t)
+		spec := catalog.TableSpec{Schema: schema, PartitionBy: "region", Props: iceberg.Properties{}}
+		if was != "" {
+			spec.Props[mapping] = was
+		}
+		if _, _, err := inner.CreateTable(t.Context(), ident, spec); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := evolving(t, inner, inner, "b", "x", writer.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := current(t, inner).Properties()[mapping]; got != want {
+			t.Errorf("the name mapping is %s, want %s", got, want)
+		}
+	}
+}
+
 // Two runs add the same column at the same time: there is one, with the rows of both.
 func TestTwoRunsAddTheSameColumn(t *testing.T) {
 	inner := newTable(t, "region")

@@ -148,7 +148,11 @@ func produce(ctx context.Context, tbl *table.Table, branch string, change *Chang
 	if change.Schema != nil {
 		c.evolves, c.schemaID, c.lastField = true, tbl.Schema().ID, tbl.Metadata().LastColumnID()
 		c.requirements = append(c.requirements, table.AssertCurrentSchemaID(c.schemaID), table.AssertLastAssignedFieldID(c.lastField))
-		c.updates = append(catalog.SchemaUpdates(meta, change.Schema), c.updates...)
+		mapping, err := catalog.MappingUpdates(tbl.Metadata(), change.Schema)
+		if err != nil {
+			return nil, fmt.Errorf("name mapping of %s: %w", name(tbl.Identifier()), err)
+		}
+		c.updates = slices.Concat(catalog.SchemaUpdates(meta, change.Schema), mapping, c.updates)
 	}
 	return c, nil
 }
