@@ -36,7 +36,8 @@ run: build ## load the sample data twice into a table in ./demo, and show it
 
 test: ## every test that needs nothing but Go
 	go test ./...
-	go test -tags full -run 'Glue|Heavy' ./catalog
+	go test -tags full -run 'Glue|Heavy|Hive' ./catalog
+	go test -tags full -run TestScripts/usage ./cmd/icewright
 
 race: ## the same with the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
@@ -45,6 +46,7 @@ check: lint build vuln ## what CI checks besides the tests
 	@size=$$(wc -c <$(BIN)) && echo "$(BIN): $$size bytes" && test $$size -lt 75000000
 	go vet ./...
 	go vet -tags full ./catalog ./cmd/icewright
+	go vet -tags interop,full ./interop
 
 lint: $(GOLANGCI) ## golangci-lint: gofumpt's format, and the floor plan's import rules
 	$(GOLANGCI) run ./...

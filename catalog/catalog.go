@@ -78,11 +78,15 @@ func openers() []opener {
 // heavy are the openers of catalogs whose clients are large: those of the build with the tag full.
 var heavy []opener
 
-// typeGlue is the AWS Glue Data Catalog.
-const typeGlue = "glue"
+const (
+	typeGlue = "glue" // the AWS Glue Data Catalog
+	typeHive = "hive" // a Hive Metastore
+
+	hiveScheme = "thrift"
+)
 
 // inFullBuild are the types that only that build has.
-var inFullBuild = []string{typeGlue}
+var inFullBuild = []string{typeGlue, typeHive}
 
 // Types returns the names of the catalog types that Open knows, sorted.
 func Types() []string {
@@ -133,6 +137,9 @@ func openerFor(r resolved) (opener, error) {
 		if typ == o.name || typ == "" && slices.Contains(o.schemes, scheme) {
 			return o, nil
 		}
+	}
+	if typ == "" && scheme == hiveScheme {
+		typ = typeHive
 	}
 	if slices.Contains(inFullBuild, typ) {
 		return opener{}, &ConfigError{Where: r.origin, What: fmt.Sprintf("catalog type %q is not in this build", typ), Do: "icewright-full has it: make build makes both"}

@@ -37,6 +37,15 @@ func TestHeavyCatalogs(t *testing.T) {
 	if !strings.Contains(e.Error(), want) || e.Hint() == "" {
 		t.Errorf("%v, hint %q; want %q", e, e.Hint(), want)
 	}
+
+	// A metastore is known by its address.
+	_, err = catalog.Open(t.Context(), catalog.Config{Dir: t.TempDir(), URI: "thrift://metastore:port"})
+	if full {
+		want = "is of no Hive Metastore"
+	}
+	if !errors.As(err, &e) || !strings.Contains(e.Error(), want) || e.Hint() == "" {
+		t.Errorf("%v, want %q", err, want)
+	}
 }
 
 // What Glue answers, by its codes: what it refused it has not done, and what it did not answer nobody knows.

@@ -37,7 +37,8 @@ var otherwise = []string{
 	"py-io-impl", "io-impl", "downcast-ns-timestamp-to-us-on-write", "output", "max-workers", "echo", "pool_pre_ping", "pool-pre-ping",
 	"init_catalog_tables", "init-catalog-tables", "s3.resolve-region", "s3.retry-strategy-impl", "s3.signer.uri", "s3.signer.endpoint",
 	"rest.sigv4.max-retries", "glue.max-retries", "glue.retry-mode", "glue.skip-name-validation", "rest-metrics-reporting-enabled", "view-endpoints-supported", "snapshot-loading-mode",
-	"namespace-separator", "metrics-reporter-impl", "clients", "cache-enabled", "scan-planning-mode", "rest-page-size", "token-exchange-enabled", "rest.auth.type", "rest.auth.basic.username", "rest.auth.basic.password", tokenTypePrefix,
+	"namespace-separator", "metrics-reporter-impl", "clients", "cache-enabled", "scan-planning-mode", "rest-page-size", "token-exchange-enabled", "hive.hive2-compatible", "hive.kerberos-service-name", "lock-check-min-wait-time", "lock-check-max-wait-time", "lock-check-retries",
+	"rest.auth.type", "rest.auth.basic.username", "rest.auth.basic.password", tokenTypePrefix,
 }
 
 // unsupported are properties that cannot be heeded and cannot be passed over, with
@@ -47,6 +48,9 @@ var unsupported = []struct{ key, do string }{
 	{"catalog-impl", "set type to the kind of server that it talks to"},
 	{"s3.signer", "let the catalog vend credentials instead of signing requests"},
 	{"s3.remote-signing-enabled", "let the catalog vend credentials instead of signing requests"},
+	{"hive.kerberos-authentication", "a metastore that wants Kerberos cannot be talked to yet: reach the tables over a REST catalog"},
+	{"hive.metastore.sasl.enabled", "a metastore that wants SASL cannot be talked to yet: reach the tables over a REST catalog"},
+	{"hive.metastore.use.SSL", "a metastore that wants TLS cannot be talked to yet: put a proxy that speaks TLS beside this program"},
 }
 
 // elsewhere are the beginnings of properties for storage that this program cannot use.
@@ -58,7 +62,7 @@ var elsewhere = map[string]string{
 
 // checked are the beginnings of the properties whose names are looked at for slips: all
 // that this package reads there is known.
-var checked = []string{"s3.", "client.", "rest.", "ssl.", "oauth2", "allow-", "glue."}
+var checked = []string{"s3.", "client.", "rest.", "ssl.", "oauth2", "allow-", "glue.", "hive.", "iceberg."}
 
 // check turns r's properties into ours. It warns of what is not heeded, and refuses
 // what cannot be.
@@ -108,7 +112,7 @@ func (r *resolved) check(warn func(string)) error {
 
 func knownNames() []string {
 	var names []string
-	for _, list := range [][]Property{CommonProperties, RESTProperties, HadoopProperties, GlueProperties, S3Properties} {
+	for _, list := range [][]Property{CommonProperties, RESTProperties, HadoopProperties, GlueProperties, HiveProperties, S3Properties} {
 		for _, p := range list {
 			names = append(names, p.Name)
 			if name, ok := strings.CutPrefix(p.Name, "s3."); ok {
@@ -209,4 +213,14 @@ var RESTProperties = []Property{
 	{"rest.tls.skip-verify", "`true` takes any certificate", "`false`"},
 	{"rest.client.connection-timeout-ms", "how long a connection may take, in milliseconds", "`10000`"},
 	{"rest.client.socket-timeout-ms", "how long the server may think before it answers, in milliseconds", "`60000`"},
+}
+
+// HiveProperties are those of Hive Metastores, in the spelling of Java's Iceberg and of PyIceberg.
+var HiveProperties = []Property{
+	{"ugi", "`USER` or `USER:GROUP`, as whom the metastore is to act", "the metastore's own user"},
+	{"hive.metastore.client.socket.timeout", "how long the metastore may think before it answers, in seconds", "`60`"},
+	{"iceberg.hive.lock-timeout-ms", "how long a commit waits for the lock of its table before it counts as lost, in milliseconds", "`60000`"},
+	{"iceberg.hive.lock-check-min-wait-ms", "how long it waits before it asks for the lock again, at first", "`50`"},
+	{"iceberg.hive.lock-check-max-wait-ms", "and at most", "`1000`"},
+	{"iceberg.engine.hive.lock-enabled", "`false` locks no table: for metastores that compare (Hive 4.0, 2.3.10); of one table, its property `engine.hive.lock-enabled` says so", "`true`"},
 }

@@ -76,6 +76,13 @@ var proofs = map[string]string{
 	"rest.tls.skip-verify":                 "catalog.TestRESTCertificates",
 	"rest.client.connection-timeout-ms":    "catalog.TestRESTOpenErrors",
 	"rest.client.socket-timeout-ms":        "catalog.TestRESTBrokenWires",
+
+	"ugi":                                  "catalog.TestHiveThatDoesNotAnswer",
+	"hive.metastore.client.socket.timeout": "catalog.TestHiveThatDoesNotAnswer",
+	"iceberg.hive.lock-timeout-ms":         "catalog.TestHiveLocksOfOthers",
+	"iceberg.hive.lock-check-min-wait-ms":  "catalog.TestHiveProperties",
+	"iceberg.hive.lock-check-max-wait-ms":  "catalog.TestHiveProperties",
+	"iceberg.engine.hive.lock-enabled":     "catalog.TestSuiteOnHive",
 }
 
 func TestDocsProperties(t *testing.T) {
@@ -83,6 +90,7 @@ func TestDocsProperties(t *testing.T) {
 		"common properties": catalog.CommonProperties, "s3 properties": catalog.S3Properties,
 		"rest properties": catalog.RESTProperties, "hadoop properties": catalog.HadoopProperties,
 		"glue properties": catalog.GlueProperties,
+		"hive properties": catalog.HiveProperties,
 	} {
 		var rows [][]string
 		for _, p := range list {
@@ -98,5 +106,5 @@ func TestDocsProperties(t *testing.T) {
 	gendoc.Proofs(t, "catalog.TestVendedKeysAreRenewed", "catalog.TestVendedKeysEnd", "catalog.TestVendedKeysByPrefix",
 		"catalog.TestNoVendedCredentials", "catalog.TestRemoteSigningIsRefused", "job.TestLoadOutlastsVendedKeys", "job.TestIdempotencyKeys",
 		"interop.TestRESTBehindGates", "interop.TestPyIcebergReadsTheSameConfiguration", "interop.TestPyIcebergOpensTheCatalogByName",
-		"interop.TestVendedKeysOfARealCatalog")
+		"interop.TestVendedKeysOfARealCatalog", "catalog.TestHiveTableOfAnotherKind")
 }

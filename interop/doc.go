@@ -2,7 +2,7 @@
 // servers behind a real Iceberg REST catalog, and its tables read back by PyIceberg and
 // DuckDB. It holds tests only, behind the build tag interop:
 //
-//	make interop          # go test -tags interop -count=1 -timeout 30m ./interop/...
+//	make interop          # go test -tags interop,full -count=1 -timeout 30m ./interop/...
 //
 // The model of what a table must hold is kept here, in the test (model_test.go); the
 // foreign readers answer from their own process (reader/, in Python). The servers come

@@ -211,6 +211,7 @@ func (t *Tools) InstallAll(ctx context.Context) error {
 		},
 		func() error { _, err := t.postgres(ctx); return err },
 		func() error { _, err := t.mariadb(ctx); return err },
+		func() error { _, err := t.hive(ctx); return err },
 		func() error { _, err := t.MinIO(ctx); return err },
 		func() error { _, err := t.Spark(ctx, "4.0"); return err },
 		func() error { _, err := t.Spark(ctx, "3.5"); return err },
