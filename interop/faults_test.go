@@ -84,6 +84,8 @@ func TestFaultyServers(t *testing.T) {
 					proxy, store := fault.Proxy(t, l.rest.URI, c.catalog), fault.Proxy(t, l.s3.Endpoint, c.s3)
 					through := *l
 					through.pointToBoth(proxy.To(l.rest.URI), store.URL)
+					// As many retries as ever, but shorter waits between them.
+					through.flags = append(through.flags, "--catalog-prop", "s3.retry.max-wait-ms=500")
 					p := through.start(t, loadArgs(table, "after.csv", append(args, "--no-vended-credentials")...)...)
 					if code := p.end(t); code != c.code {
 						t.Fatalf("exit code %d, want %d\n%s", code, c.code, &p.stderr)
