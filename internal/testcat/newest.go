@@ -20,8 +20,16 @@ type NewestOnly struct {
 
 func (n *NewestOnly) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
 	tbl, err := n.Catalog.LoadTable(ctx, ident)
-	if err != nil || tbl.CurrentSnapshot() == nil {
-		return tbl, err
+	if err != nil {
+		return nil, err
+	}
+	return Newest(tbl)
+}
+
+// Newest returns the table without the snapshots before the newest, which has no parent then.
+func Newest(tbl *table.Table) (*table.Table, error) {
+	if tbl.CurrentSnapshot() == nil {
+		return tbl, nil
 	}
 	text, err := json.Marshal(tbl.Metadata())
 	if err != nil {
@@ -47,7 +55,7 @@ func (n *NewestOnly) LoadTable(ctx context.Context, ident table.Identifier) (*ta
 	if err != nil {
 		return nil, err
 	}
-	return table.New(ident, pruned, tbl.MetadataLocation(), tbl.FS, n.Catalog), nil
+	return table.New(tbl.Identifier(), pruned, tbl.MetadataLocation(), tbl.FS, nil), nil
 }
 
 func (n *NewestOnly) CommitTable(ctx context.Context, ident table.Identifier, requirements []table.Requirement, updates []table.Update) (table.Metadata, string, error) {

@@ -2,6 +2,7 @@ package testcat
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -157,23 +158,12 @@ func (s *REST) commit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.PathValue("ns") + "." + r.PathValue("t")
-	meta := s.tables[name]
-	for _, q := range body.Requirements {
-		if err := q.Validate(meta); err != nil {
-			s.refuse(w, http.StatusConflict, "CommitFailedException", err)
-			return
-		}
-	}
-	b, err := table.MetadataBuilderFromBase(meta, "")
-	for _, u := range body.Updates {
-		if err == nil {
-			err = u.Apply(b)
-		}
-	}
-	if err == nil {
-		meta, err = b.Build()
-	}
-	if err != nil {
+	meta, err := apply(s.tables[name], body.Requirements, body.Updates)
+	switch {
+	case errors.Is(err, ErrRequirement):
+		s.refuse(w, http.StatusConflict, "CommitFailedException", err)
+		return
+	case err != nil:
 		s.refuse(w, http.StatusBadRequest, "BadRequestException", err)
 		return
 	}
