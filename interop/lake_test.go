@@ -176,8 +176,17 @@ func (o *output) String() string {
 // this one's without AWS and icewright settings.
 func (l *lake) start(t testing.TB, args ...string) *process {
 	t.Helper()
+	return l.startWith(t, nil, args...)
+}
+
+// startWith starts it with an input, which may be nil.
+func (l *lake) startWith(t testing.TB, stdin *os.File, args ...string) *process {
+	t.Helper()
 	p := &process{Cmd: exec.CommandContext(t.Context(), cmp.Or(l.program, world.icewright), append(args, l.flags...)...)}
 	p.Dir, p.Stdout, p.Stderr = l.dir, &p.stdout, &p.stderr
+	if stdin != nil {
+		p.Stdin = stdin
+	}
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "AWS_") && !strings.HasPrefix(kv, "ICEWRIGHT_") {
 			p.Env = append(p.Env, kv)

@@ -21,6 +21,7 @@ REQUESTS = {
     "pyiceberg.total": ice.total,
     "pyiceberg.refs": ice.refs,
     "pyiceberg.history": ice.history,
+    "pyiceberg.swaps": ice.swaps,
     "pyiceberg.write": ice.write,
     "pyiceberg.create": ice.create,
     "pyiceberg.append": ice.append,

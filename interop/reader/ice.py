@@ -125,3 +125,35 @@ def write(path, columns):
         for c in columns
     }
     pq.write_table(pa.table(data), path)
+
+
+def swaps(catalog, table):
+    """The snapshots, oldest first, with the rows of each by the columns day and run, and the paths of its
+    data files. Every file is read once."""
+    t = load(catalog, table)
+    counts = {}
+
+    def count(path):
+        if path not in counts:
+            with t.io.new_input(path).open() as f:
+                rows = pq.ParquetFile(f).read(columns=["day", "run"]).to_pylist()
+            counts[path] = [(str(r["day"]), r["run"]) for r in rows]
+        return counts[path]
+
+    out = []
+    for s in t.metadata.snapshots:
+        files = [
+            e.data_file for m in s.manifests(t.io) for e in m.fetch_manifest_entry(t.io, discard_deleted=True)
+        ]
+        contents = {}
+        for f in files:
+            assert f.content == 0, f"{f.file_path} is a delete file"
+            for day, run in count(f.file_path):
+                of = contents.setdefault(day, {})
+                of[run] = of.get(run, 0) + 1
+        out.append({
+            "id": s.snapshot_id, "operation": s.summary.operation.value, "contents": contents,
+            "attempt": s.summary.additional_properties.get("icewright.attempt", ""),
+            "files": [f.file_path for f in files],
+        })
+    return out

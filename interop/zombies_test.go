@@ -1,0 +1,175 @@
+//go:build interop
+
+package interop
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// zombie is a load that stands still, stopped by SIGSTOP, and goes on once its retry has ended.
+type zombie struct {
+	*process
+	t testing.TB
+	// wake lets it go on from where it stopped.
+	wake func()
+}
+
+func (z *zombie) signal(s syscall.Signal) {
+	z.t.Helper()
+	if err := z.Process.Signal(s); err != nil {
+		z.t.Fatal(err)
+	}
+}
+
+// stoppedBeforeStaging starts a load of text that has seen the table and waits for its rows.
+func stoppedBeforeStaging(t testing.TB, l *lake, text string, args []string) *zombie {
+	t.Helper()
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	z := &zombie{process: l.startWith(t, in, args...), t: t}
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(z.stderr.String(), `"progress":"stage"`); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the load does not begin\n%s", &z.stderr)
+		}
+	}
+	z.signal(syscall.SIGSTOP)
+	z.wake = func() {
+		z.signal(syscall.SIGCONT)
+		_, _ = out.WriteString(text)
+		out.Close()
+	}
+	return z
+}
+
+var toTable = regexp.MustCompile(`/namespaces/[^/]+/tables/[^/]+$`)
+
+// stoppedAtTheCatalog starts a load whose request of the given method does not get through to the catalog until
+// it wakes: a GET of the table comes when everything is staged, a POST is the commit.
+func stoppedAtTheCatalog(t testing.TB, l *lake, method string, nth int64, source string, args []string) *zombie {
+	t.Helper()
+	target, err := url.Parse(l.rest.URI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, release := make(chan struct{}), make(chan struct{})
+	upstream := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host
+	}}
+	var count atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == method && toTable.MatchString(r.URL.Path) && count.Add(1) == nth {
+			close(held)
+			<-release
+		}
+		upstream.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	through := *l
+	through.pointTo(proxy.URL + target.Path)
+	z := &zombie{process: through.start(t, append([]string{"load", source}, args[2:]...)...), t: t}
+	select {
+	case <-held:
+	case <-time.After(time.Minute):
+		t.Fatalf("no %s of the table came\n%s", method, &z.stderr)
+	}
+	z.signal(syscall.SIGSTOP)
+	z.wake = func() {
+		close(release) // the request gets through while its sender still stands
+		time.Sleep(200 * time.Millisecond)
+		z.signal(syscall.SIGCONT)
+	}
+	return z
+}
+
+// TestZombies: a load stands still, its retry comes and ends, and the load goes on. It must not win.
+func TestZombies(t *testing.T) {
+	r := newReader(t)
+	for _, backend := range []int{0, 1, 3} {
+		backend := backends[backend]
+		t.Run(backend.name, func(t *testing.T) {
+			l := backend.open(t)
+			base, stale := events("2024-01-15", 30, 1), events("2024-01-15", 40, 2)
+			other := events("2024-01-16", 20, 1)
+			schema := l.put(t, "schema.yaml", events("", 0, 0).schema())
+			l.put(t, "base.csv", base.and(other).csv())
+			l.put(t, "stale.csv", stale.csv())
+			l.put(t, "fresh.csv", events("2024-01-15", 50, 3).csv())
+			l.put(t, "elsewhere.csv", events("2024-01-16", 25, 3).csv())
+			header, _, _ := strings.Cut(stale.csv(), "\n")
+			l.put(t, "nothing.csv", header+"\n")
+			for _, c := range []struct {
+				name, retry string
+				more        []string // flags of both loads
+				clear       []string // those of the retry
+				want        model
+				lands       bool
+			}{
+				{name: "the retry has other rows", retry: "fresh.csv", want: events("2024-01-15", 50, 3).and(other)},
+				{name: "the retry has the same rows", retry: "stale.csv", want: stale.and(other)},
+				{
+					name: "the retry empties the slice", retry: "nothing.csv", want: other,
+					more: []string{"--slice", "event_date = '2024-01-15'"}, clear: []string{"--on-empty", "clear"},
+				},
+				{name: "the other load has another slice", retry: "elsewhere.csv", want: stale.and(events("2024-01-16", 25, 3)), lands: true},
+			} {
+				stages := []string{"before it stages"}
+				if l.rest != nil {
+					stages = append(stages, "when all is staged", "while it commits")
+				}
+				for _, stage := range stages {
+					t.Run(c.name+", "+stage, func(t *testing.T) {
+						table := l.table(t)
+						args := append([]string{"--schema", schema, "--partition-by", "event_date"}, c.more...)
+						l.load(t, table, "base.csv", args[:4]...)
+						stored := len(l.files(t, table))
+						zargs := append(loadArgs(table, "-", args...), "--format", "csv", "--progress", "json")
+						var z *zombie
+						switch stage {
+						case "before it stages":
+							z = stoppedBeforeStaging(t, l, stale.csv(), zargs)
+						case "when all is staged": // the first GET is its first look
+							z = stoppedAtTheCatalog(t, l, http.MethodGet, 2, "stale.csv", zargs)
+						default:
+							z = stoppedAtTheCatalog(t, l, http.MethodPost, 1, "stale.csv", zargs)
+						}
+						again := l.load(t, table, c.retry, append(args, c.clear...)...)
+						if again.Status != "published" {
+							t.Errorf("the retry says %+v", again)
+						}
+						z.wake()
+						code, got := z.end(t), z.receipt(t)
+						more, snapshots := again.FilesAdded, 2
+						switch {
+						case c.lands:
+							if code != 0 || got.Status != "published" {
+								t.Errorf("exit code %d, status %s: its slice is its own\n%s", code, got.Status, &z.stderr)
+							}
+							more, snapshots = more+got.FilesAdded, 3
+						case again.RowsWritten == 40 && code == 0 && got.Status == "unchanged": // the rows are there already
+						case code != 5 || got.Status != "superseded":
+							t.Errorf("exit code %d, status %s, want 5 and superseded\n%s", code, got.Status, &z.stderr)
+						}
+						r.mustHold(t, l, table, c.want)
+						r.mustTell(t, l, table, snapshots)
+						if left := len(l.files(t, table)) - stored - more; left != 0 {
+							t.Errorf("%d staged files are left behind", left)
+						}
+					})
+				}
+			}
+		})
+	}
+}
