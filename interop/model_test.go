@@ -299,7 +299,9 @@ type filter struct {
 func (f filter) String() string { return fmt.Sprintf("%s %s %v", f.Column, f.Op, f.text) }
 
 // filters returns predicates on every ordered column, with how many rows of the model
-// match each: `is null`, and for literals that occur =, in, <=, <, >=.
+// match each: `is null`, `is not null`, = for a literal that does not occur, and for some that do
+// =, in, <=, <, >=. NaN matches none; that engines order it differently is not asked, nor are
+// infinities, which no JSON number says.
 func (m model) filters() []filter {
 	var out []filter
 	for c, col := range m.columns {
@@ -307,8 +309,10 @@ func (m model) filters() []filter {
 			continue
 		}
 		var literals []value
+		numbers := true
 		for _, r := range m.rows {
-			if v := r[c]; v.want != nil && v.want != "nan" && !slices.ContainsFunc(literals, func(l value) bool { return l.want == v.want }) {
+			numbers = numbers && r[c].want != "nan"
+			if v := r[c]; v.want != nil && v.want != "nan" && v.want != "7ff0000000000000" && v.want != "fff0000000000000" && !slices.ContainsFunc(literals, func(l value) bool { return l.want == v.want }) {
 				literals = append(literals, v)
 			}
 		}
@@ -321,21 +325,28 @@ func (m model) filters() []filter {
 				f.old = f.old || col.kind == byUnits && strings.HasPrefix(v.want.(string), "-")
 			}
 			for _, r := range m.rows {
-				if match(r[c].want) {
+				if r[c].want != "nan" && match(r[c].want) {
 					f.want++
 				}
 			}
 			out = append(out, f)
 		}
+		same := func(a any, b value) bool { return a != nil && b.want != "nan" && col.kind.compare(a, b.want) == 0 }
 		add("is null", func(v any) bool { return v == nil })
+		if numbers {
+			add("is not null", func(v any) bool { return v != nil })
+		}
+		if absent, ok := col.absent(); ok {
+			add("=", func(v any) bool { return same(v, absent) }, absent)
+		}
 		if len(literals) == 0 {
 			continue
 		}
 		first, middle, last := literals[0], literals[len(literals)/2], literals[len(literals)-1]
 		for _, l := range []value{first, last} {
-			add("=", func(v any) bool { return v == l.want }, l)
+			add("=", func(v any) bool { return same(v, l) }, l)
 		}
-		add("in", func(v any) bool { return v == first.want || v == middle.want }, first, middle)
+		add("in", func(v any) bool { return same(v, first) || same(v, middle) }, first, middle)
 		if col.kind == byBool {
 			continue
 		}
@@ -344,10 +355,34 @@ func (m model) filters() []filter {
 		}
 		for _, l := range []value{middle, last} {
 			add("<", func(v any) bool { return v != nil && col.kind.compare(v, l.want) < 0 }, l)
-			add(">=", func(v any) bool { return v != nil && col.kind.compare(v, l.want) >= 0 }, l)
+			if numbers {
+				add(">=", func(v any) bool { return v != nil && col.kind.compare(v, l.want) >= 0 }, l)
+			}
 		}
 	}
 	return out
+}
+
+// absent is a value that the model's columns of this type do not hold, but by chance.
+func (c column) absent() (value, bool) {
+	scale := 0
+	if _, err := fmt.Sscanf(c.yaml, "decimal(%d, %d)", new(int), &scale); err == nil {
+		if scale == 0 {
+			return num("3"), true
+		}
+		return num("0." + strings.Repeat("0", scale-1) + "3"), true
+	}
+	var n int
+	if _, err := fmt.Sscanf(c.yaml, "fixed[%d]", &n); err == nil {
+		return quoted(strings.Repeat("7a", n)), true
+	}
+	v, ok := map[string]value{
+		"int": num("3"), "long": num("3"), "float": float("0.375"), "double": float("0.375"), "date": quoted("2001-02-03"),
+		"time": units("01:02:03", 3723000000, "us"), "timestamp": units("2001-02-03T04:05:06", 981173106000000, "us"),
+		"timestamptz": units("2001-02-03T04:05:06Z", 981173106000000, "us"), "string": str("absent"),
+		"uuid": quoted("12345678-1234-5678-1234-567812345678"), "binary": quoted("7a7a"),
+	}[strings.TrimSuffix(c.yaml, "!")]
+	return v, ok
 }
 
 // literal is a value as the filters of the readers take it.

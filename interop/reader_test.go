@@ -169,8 +169,15 @@ func (r *reader) mustHoldFor(t testing.TB, engine string, l *lake, table string,
 		t.Errorf("%s: %v", engine, err)
 		return
 	}
+	if wrong := got.unlike(engine, m); wrong != "" {
+		t.Error(wrong)
+	}
+}
+
+// unlike says in what a reader's contents are not those of the model; "" in nothing.
+func (c contents) unlike(engine string, m model) string {
 	var types, wantTypes []string
-	for _, c := range got.Columns {
+	for _, c := range c.Columns {
 		kind := strings.ReplaceAll(fieldID.ReplaceAllString(c.Type, ""), "optional ", "")
 		if c.Required {
 			kind += "!"
@@ -181,18 +188,18 @@ func (r *reader) mustHoldFor(t testing.TB, engine string, l *lake, table string,
 		wantTypes = append(wantTypes, c.name+" "+c.typeIn(engine))
 	}
 	if !slices.Equal(types, wantTypes) {
-		t.Errorf("%s sees the columns\n%s\nwant\n%s", engine, strings.Join(types, "\n"), strings.Join(wantTypes, "\n"))
-		return
+		return fmt.Sprintf("%s sees the columns\n%s\nwant\n%s", engine, strings.Join(types, "\n"), strings.Join(wantTypes, "\n"))
 	}
 	var rows []string
-	for _, row := range got.Rows {
+	for _, row := range c.Rows {
 		rows = append(rows, canonicalText(row))
 	}
 	slices.Sort(rows)
 	if want := m.asReadBy(engine).canonical(); !slices.Equal(rows, want) {
 		missing, extra := difference(want, rows)
-		t.Errorf("%s sees %d rows, want %d\nmissing:\n%s\nnot wanted:\n%s", engine, len(rows), len(want), head(missing), head(extra))
+		return fmt.Sprintf("%s sees %d rows, want %d\nmissing:\n%s\nnot wanted:\n%s", engine, len(rows), len(want), head(missing), head(extra))
 	}
+	return ""
 }
 
 // mustFilter fails the test unless scans with a filter find as many rows as the model has.
@@ -213,7 +220,8 @@ func (r *reader) mustFilterFor(t testing.TB, engine string, l *lake, table strin
 	for i, f := range filters {
 		// DuckDB 1.4.4 rounds times before 1970 up where the partition transforms round
 		// them down, and looks into the wrong partition.
-		if engine == "duckdb" && f.old {
+		// It also takes < and > for never true of an identity partition, in PyIceberg's own tables too.
+		if engine == "duckdb" && (f.old || f.Op == "<" || f.Op == ">") {
 			continue
 		}
 		// Java's Iceberg 1.11 orders UUIDs by their halves as signed numbers, and prunes by that order.

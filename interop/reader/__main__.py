@@ -26,9 +26,11 @@ REQUESTS = {
     "pyiceberg.create": ice.create,
     "pyiceberg.append": ice.append,
     "pyiceberg.files": files.check,
+    "pyiceberg.meta": ice.meta,
     "duckdb.read": duck.read,
     "duckdb.count": duck.count,
     "duckdb.total": duck.total,
+    "duckdb.meta": duck.meta,
 }
 
 

@@ -14,9 +14,10 @@ from reader import canon, ice
 BINARY = "from_hex(?)"
 
 
-def read(catalog, table):
-    """All rows, and the columns with their types as DuckDB spells them."""
-    con, source = _source(catalog, table)
+def read(catalog, table, snapshot=None):
+    """All rows, of the newest snapshot or of another, and the columns with their types as DuckDB
+    spells them."""
+    con, source = _source(catalog, table, snapshot)
     described = con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
     uuids = {name for name, type, *_ in described if type == "UUID"}
     return {
@@ -32,17 +33,12 @@ def total(catalog, table):
 
 
 def count(catalog, table, filters):
-    """For each filter, the number of rows that a scan with it returns; null for < and >,
-    which DuckDB 1.4.4 takes for never true of an identity partition, in PyIceberg's own
-    tables too. <= and >= prune by the same bounds."""
+    """For each filter, the number of rows that a scan with it returns."""
     con, source = _source(catalog, table)
     types = {name: type for name, type, *_ in con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
     out = []
     for f in filters:
         column, op, values = f["column"], f["op"], f["values"] or []
-        if op in ("<", ">"):
-            out.append(None)
-            continue
         literal = BINARY if types[column] == "BLOB" else f"CAST(? AS {types[column]})"
         name = '"' + column.replace('"', '""') + '"'
         if op in ("is null", "is not null"):
@@ -56,11 +52,29 @@ def count(catalog, table, filters):
     return out
 
 
-def _source(catalog, table):
+def meta(catalog, table):
+    """What the metadata tables say about the newest snapshot."""
+    con, source = _connection(None), None
     if catalog["type"] == "sql":
-        return _connection(None), f"iceberg_scan('{_metadata_location(catalog, table)}')"
+        source = f"'{_metadata_location(catalog, table)}'"
+    else:
+        con, source = _source(catalog, table)
+    entries = con.execute(f"SELECT record_count FROM iceberg_metadata({source}) WHERE status <> 'DELETED'").fetchall()
+    return {
+        "records": sum(n for n, in entries),
+        "files": len(entries),
+        "entries": len(entries),
+        "snapshots": [n for n, in con.execute(f"SELECT snapshot_id FROM iceberg_snapshots({source}) ORDER BY sequence_number, timestamp_ms").fetchall()],
+    }
+
+
+def _source(catalog, table, snapshot=None):
+    if catalog["type"] == "sql":
+        at = "" if snapshot is None else f", snapshot_from_id = {snapshot}"
+        return _connection(None), f"iceberg_scan('{_metadata_location(catalog, table)}'{at})"
     namespace, name = table.rsplit(".", 1)
-    return _connection(tuple(sorted(catalog.items()))), f'lake."{namespace}"."{name}"'
+    at = "" if snapshot is None else f" AT (VERSION => {snapshot})"
+    return _connection(tuple(sorted(catalog.items()))), f'lake."{namespace}"."{name}"{at}'
 
 
 def _metadata_location(catalog, table):

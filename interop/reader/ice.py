@@ -116,6 +116,35 @@ def history(catalog, table):
     ]
 
 
+def meta(catalog, table):
+    """What the metadata tables say about the newest snapshot."""
+    t = load(catalog, table)
+    inspect, files = t.inspect, t.inspect.files()
+    of = {f.name: [m[f.name] for m in files["readable_metrics"].to_pylist()] for f in t.schema().fields if f.field_type.is_primitive}
+    metrics = files["readable_metrics"].combine_chunks()
+    partitions = inspect.partitions()
+
+    def total(key):
+        sums = {name: [c[key] for c in column if c[key] is not None] for name, column in of.items()}
+        return {name: sum(ns) for name, ns in sums.items() if ns}
+
+    def bounds(which):
+        return {name: [v for v in canon.column(metrics.field(name).field(which), isinstance(t.schema().find_field(name).field_type, UUIDType)) if v is not None] for name in of}
+
+    return {
+        "records": sum(files["record_count"].to_pylist()),
+        "files": files.num_rows,
+        "nulls": total("null_value_count"),
+        "nans": total("nan_value_count"),
+        "lower": bounds("lower_bound"),
+        "upper": bounds("upper_bound"),
+        "partition_records": sum(partitions["record_count"].to_pylist()),
+        "partitions": partitions.num_rows,
+        "snapshots": inspect.snapshots()["snapshot_id"].to_pylist(),
+        "entries": sum(status != 2 for status in inspect.entries()["status"].to_pylist()),
+    }
+
+
 def write(path, columns):
     """Writes a Parquet file: input that another writer made. columns: name, Arrow type, values."""
     types = {"int64": pa.int64(), "string": pa.string(), "date": pa.date32(), "double": pa.float64()}

@@ -1,0 +1,236 @@
+//go:build interop
+
+package interop
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/icewright/icewright/internal/gendoc"
+)
+
+// limit is something that an engine cannot do with a table that others read. Every limit has to be met in
+// a run: one that an engine has no more fails it.
+type limit struct {
+	engines []string
+	about   string // a sentence for the page, without its full stop
+	kinds   func(tableKind) bool
+	// One of: reading fails, with this text;
+	fails string
+	// reading the "past" or the "metadata", or with "filters", fails;
+	what string
+	// filters find something else;
+	filters func(tableKind, filter) bool
+	// rows or names come otherwise.
+	model func(model) model
+}
+
+func (l *limit) concerns(e engine, k tableKind) bool {
+	return slices.Contains(l.engines, e.name) && (l.kinds == nil || l.kinds(k))
+}
+
+func filterLimit(e engine, k tableKind, f filter) *limit {
+	for i := range limits {
+		if l := &limits[i]; l.filters != nil && l.concerns(e, k) && l.filters(k, f) {
+			return l
+		}
+	}
+	return nil
+}
+
+var limits = []limit{
+	{
+		engines: []string{"duckdb"}, about: "DuckDB 1.4.4 opens no table with nanoseconds",
+		kinds: func(k tableKind) bool { return k.name == "nanoseconds" }, fails: "timestamp_ns",
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyIceberg 0.12 gives an empty list for a list of structs that is null",
+		model: func(m model) model { return m.asReadBy("pyiceberg") },
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyIceberg 0.12 shows no metadata tables where a column is a UUID",
+		kinds: func(k tableKind) bool {
+			return slices.ContainsFunc(k.columns, func(c column) bool { return c.yaml == "uuid" })
+		}, what: "metadata",
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyIceberg 0.12 shows no metadata tables where decimals of a partition have more digits in one file than in another",
+		kinds: func(k tableKind) bool { return k.name == "truncate" }, what: "metadata",
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyIceberg 0.12 shows no metadata tables where the bound of a fixed is cut, as Java's Iceberg cuts it",
+		kinds: func(k tableKind) bool { return k.name == "bounds at the edges" }, what: "metadata",
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyArrow finds no 0.0 where -0.0 is one of several values",
+		filters: func(k tableKind, f filter) bool {
+			return k.name == "bounds at the edges" && f.Column == "d" && f.Op == "in"
+		},
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyIceberg 0.12 shows no metadata tables with the bounds of nanoseconds, unless there is pandas",
+		kinds: func(k tableKind) bool { return k.name == "nanoseconds" }, what: "metadata",
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyIceberg 0.12 cannot filter by nanoseconds",
+		kinds: func(k tableKind) bool { return k.name == "nanoseconds" }, what: "filters",
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyIceberg 0.12 cannot filter by a decimal that is wider than in the file",
+		kinds: func(k tableKind) bool { return k.name == "schema changed" }, what: "filters",
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyIceberg 0.12 cannot filter by a date whose default stands for what a file lacks",
+		kinds: func(k tableKind) bool { return k.name == "defaults" }, what: "filters",
+	},
+	{
+		engines: []string{"duckdb"}, about: "DuckDB 1.4.4 looks for nulls, and for defaults, in no file that lacks the column",
+		filters: func(k tableKind, f filter) bool { return k.filesLack(f.Column) },
+	},
+	{
+		engines: []string{"pyiceberg"}, about: "PyArrow compares no UUIDs, so PyIceberg filters by none",
+		filters: func(_ tableKind, f filter) bool { return f.uuids },
+	},
+	{
+		engines: []string{"duckdb"}, about: "DuckDB 1.4.4 takes < for never true of an identity partition, in the tables of others too",
+		filters: func(_ tableKind, f filter) bool { return f.Op == "<" && !f.old },
+	},
+	{
+		engines: []string{"duckdb"}, about: "DuckDB 1.4.4 looks for times before 1970 in the wrong partition",
+		filters: func(_ tableKind, f filter) bool { return f.old },
+	},
+	{
+		engines: []string{"duckdb"}, about: "DuckDB 1.4.4 looks for a date in the wrong month",
+		filters: func(k tableKind, f filter) bool { return f.Column == "day" && strings.Contains(k.by, "month(day)") },
+	},
+}
+
+// findings are what a run of the matrix found.
+type findings struct {
+	mu    sync.Mutex
+	cells map[[3]string]cell // lake, kind, engine
+	met   map[*limit]bool
+}
+
+type cell struct {
+	reads   bool
+	limits  []*limit
+	filters int
+}
+
+func newFindings() *findings { return &findings{cells: map[[3]string]cell{}, met: map[*limit]bool{}} }
+
+func (f *findings) update(m made, e engine, change func(*cell)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := [3]string{m.lake.name, m.kind.String(), e.name}
+	c := f.cells[key]
+	change(&c)
+	f.cells[key] = c
+}
+
+func (f *findings) note(m made, e engine, l *limit) {
+	f.update(m, e, func(c *cell) {
+		f.met[l] = true
+		if !slices.Contains(c.limits, l) {
+			c.limits = append(c.limits, l)
+		}
+	})
+}
+
+func (f *findings) cannot(m made, e engine, l limit) {
+	i := slices.IndexFunc(limits, func(other limit) bool { return other.about == l.about })
+	f.note(m, e, &limits[i])
+}
+
+func (f *findings) reads(m made, e engine, filters int) {
+	f.update(m, e, func(c *cell) { c.reads, c.filters = true, filters })
+}
+
+// page compares the sections of docs/interop.md with what the run found, if it was a whole one.
+func (f *findings) page(t *testing.T) {
+	t.Helper()
+	lakes := []string{"sqlite"}
+	want := 0
+	for _, place := range matrixLakes {
+		for _, k := range tableKinds {
+			want += len(place.engines(k))
+		}
+	}
+	if t.Failed() || len(f.cells) != want {
+		t.Logf("%d of %d cells: the page is left alone", len(f.cells), want)
+		return
+	}
+	var notes []string
+	number := map[*limit]int{}
+	for i := range limits {
+		if !f.met[&limits[i]] {
+			t.Errorf("no engine met this limit: %s", limits[i].about)
+		}
+		number[&limits[i]] = i + 1
+		notes = append(notes, fmt.Sprintf("%d. %s.\n", i+1, limits[i].about))
+	}
+	for i, place := range matrixLakes {
+		var header []string
+		var rows [][]string
+		for _, e := range allEngines {
+			if slices.ContainsFunc(tableKinds, func(k tableKind) bool {
+				_, ok := f.cells[[3]string{lakes[i], k.String(), e.name}]
+				return ok
+			}) {
+				header = append(header, e.name)
+			}
+		}
+		for _, k := range tableKinds {
+			line := []string{k.String()}
+			for _, name := range header {
+				line = append(line, f.cells[[3]string{lakes[i], k.String(), name}].text(number))
+			}
+			if strings.Join(line[1:], "") != "" {
+				rows = append(rows, line)
+			}
+		}
+		for i, name := range header {
+			e := allEngines[slices.IndexFunc(allEngines, func(e engine) bool { return e.name == name })]
+			header[i] = e.title
+		}
+		gendoc.Check(t, "docs/interop.md", place.name, gendoc.Table(append([]string{"table"}, header...), rows...))
+	}
+	gendoc.Check(t, "docs/interop.md", "limits", strings.Join(notes, ""))
+
+	var rows [][]string
+	for _, e := range allEngines {
+		tables, filters, snapshots := 0, 0, 0
+		for key, c := range f.cells {
+			if key[2] == e.name && c.reads {
+				tables++
+				filters += c.filters
+				snapshots++
+			}
+		}
+		rows = append(rows, []string{e.title, fmt.Sprint(tables), fmt.Sprint(filters), fmt.Sprint(snapshots), e.tables})
+	}
+	gendoc.Check(t, "docs/interop.md", "engines", gendoc.Table([]string{"reader", "tables", "filters", "read as before the swap", "metadata tables"}, rows...))
+}
+
+func (c cell) text(number map[*limit]int) string {
+	if !c.reads && len(c.limits) == 0 {
+		return ""
+	}
+	text := "reads"
+	if !c.reads {
+		text = "cannot"
+	}
+	var ns []int
+	for _, l := range c.limits {
+		ns = append(ns, number[l])
+	}
+	slices.Sort(ns)
+	for _, n := range ns {
+		text += fmt.Sprintf(" (%d)", n)
+	}
+	return text
+}
