@@ -61,6 +61,7 @@ func (p *prober) s3(s *s3IO, write bool) {
 		return
 	}
 	p.parts(s.client, bucket, key)
+	p.unfinished(s.client, bucket, prefix)
 	p.conditional(s.client, bucket, key)
 	p.checksums(s.client, bucket, key)
 	if _, err := s.client.DeleteObject(p.ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
@@ -109,6 +110,25 @@ func (p *prober) parts(client *s3.Client, bucket, key string) {
 			return "", &StorageError{"write", p.name, err}
 		}
 		return "", nil
+	})
+}
+
+// unfinished looks for uploads in parts that were begun and not ended: those of a process that was
+// killed stay, unseen and paid for, until somebody ends them. A run that is writing has some, too.
+func (p *prober) unfinished(client *s3.Client, bucket, prefix string) {
+	out, err := client.ListMultipartUploads(p.ctx, &s3.ListMultipartUploadsInput{Bucket: &bucket, Prefix: &prefix})
+	if err != nil || len(out.Uploads) == 0 {
+		return // not every store lists them, and no load does
+	}
+	oldest := time.Now()
+	for _, u := range out.Uploads {
+		if u.Initiated != nil && u.Initiated.Before(oldest) {
+			oldest = *u.Initiated
+		}
+	}
+	p.probes = append(p.probes, Probe{
+		What: "unfinished uploads", Optional: true, Do: "where no run is writing, have the bucket's lifecycle end them: AbortIncompleteMultipartUpload after a day or two",
+		Err: &classified{ErrRejected, fmt.Errorf("%d uploads in parts below it were begun and never ended, the first at %s", len(out.Uploads), oldest.UTC().Format(time.RFC3339))},
 	})
 }
 

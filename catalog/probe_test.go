@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/icewright/icewright/catalog"
 )
@@ -209,5 +210,26 @@ func TestSkew(t *testing.T) {
 		if got := catalog.Skew(noon.Add(c.at), noon.Add(c.sent), noon.Add(c.got)); got != c.want {
 			t.Errorf("Skew(%v, %v, %v) = %v, want %v", c.at, c.sent, c.got, got, c.want)
 		}
+	}
+}
+
+// An upload that a killed process left is noted, with what to do about it.
+func TestProbeFindsUnfinishedUploads(t *testing.T) {
+	s := newS3(t)
+	client, err := catalog.S3Client(t.Context(), s.props)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, key := "bucket", "wh/a/data/f.parquet"
+	if _, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &bucket, Key: &key}); err != nil {
+		t.Fatal(err)
+	}
+	found, _ := probe(t, s.props, "s3://bucket/wh", true)
+	got := found["unfinished uploads"]
+	if got.Err == nil || !got.Optional || !strings.Contains(got.Err.Error(), "1 uploads") || !strings.Contains(got.Do, "AbortIncompleteMultipartUpload") {
+		t.Errorf("%+v", got)
+	}
+	if found, _ := probe(t, s.props, "s3://bucket/elsewhere", true); found["unfinished uploads"].Err != nil {
+		t.Errorf("elsewhere: %v", found["unfinished uploads"].Err)
 	}
 }

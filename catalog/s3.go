@@ -33,6 +33,8 @@ type s3IO struct {
 	client *s3.Client // nil where a vendor has one for each location
 	vendor *vendor
 	log    *writeLog
+	// uploads is what this IO's writers share.
+	uploads *uploads
 }
 
 var (
@@ -60,11 +62,11 @@ func newS3IO(ctx context.Context, client *s3.Client, v *vendor) *s3IO {
 	if ctx.Value(boundKey{}) == nil {
 		ctx = context.WithoutCancel(ctx)
 	}
-	return &s3IO{ctx: ctx, client: client, vendor: v, log: log}
+	return &s3IO{ctx: ctx, client: client, vendor: v, log: log, uploads: anyUploads}
 }
 
 func (s *s3IO) bind(ctx context.Context) iceio.IO {
-	return &s3IO{ctx: ctx, client: s.client, vendor: s.vendor, log: s.log}
+	return &s3IO{ctx: ctx, client: s.client, vendor: s.vendor, log: s.log, uploads: s.uploads}
 }
 
 // at splits a location and returns the client for it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -14,26 +15,77 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
 	// s3Part is the size of the parts of an upload. S3 wants 5 MiB at least and
 	// 10,000 parts at most, some stores want all of one size; this goes to 78 GiB.
 	s3Part = 8 << 20
+	// s3LeastPart is taken where memory is scarce; it goes to 48 GiB.
+	s3LeastPart = 5 << 20
 	// s3SmallBuffer is what a writer begins with: a load of many partitions writes
 	// many small files.
 	s3SmallBuffer = 256 << 10
-	// s3Inflight bounds the parts that the whole process has under way, and with
-	// them its memory: together they are 64 MiB.
+	// s3Inflight bounds the parts that are under way, of all files together.
 	s3Inflight = 8
 	// s3Cleanup is how long taking an upload back may take.
 	s3Cleanup = 30 * time.Second
 )
 
-var (
-	s3Slots   = make(chan struct{}, s3Inflight)
-	s3Buffers = sync.Pool{New: func() any { b := make([]byte, 0, s3Part); return &b }}
-)
+// uploads bounds what the writers of an IO hold together.
+type uploads struct {
+	part    int
+	slots   chan struct{}       // a token for each part under way
+	room    *semaphore.Weighted // bytes of buffers of full size; nil: as many as there are writers and slots
+	buffers sync.Pool           // of full size
+}
+
+func newUploads(part int, room *semaphore.Weighted) *uploads {
+	u := &uploads{part: part, slots: make(chan struct{}, s3Inflight), room: room}
+	u.buffers.New = func() any { b := make([]byte, 0, part); return &b }
+	return u
+}
+
+// anyUploads are those of IOs that nobody bounds: a buffer for each writer, and 64 MiB under way.
+var anyUploads = newUploads(s3Part, nil)
+
+// BoundUploads returns fsys with the memory of its uploads bounded: together, the parts that its
+// writers fill and those that are under way take bytes at most, or two of the smallest parts that
+// S3 allows, 10 MiB, and a quarter MiB for each file that is open beside. A writer waits while
+// there is no room, so each of several writers needs a goroutine of its own. An IO that keeps
+// nothing in memory is returned as it is.
+func BoundUploads(fsys iceio.WriteFileIO, bytes int64) iceio.WriteFileIO {
+	s, ok := fsys.(*s3IO)
+	if !ok {
+		return fsys
+	}
+	bound := *s
+	part := max(s3LeastPart, min(s3Part, bytes/4))
+	bound.uploads = newUploads(int(part), semaphore.NewWeighted(max(bytes, 2*part)))
+	return &bound
+}
+
+// take waits for a buffer of full size.
+func (u *uploads) take(ctx context.Context) (*[]byte, error) {
+	if u.room != nil {
+		if err := u.room.Acquire(ctx, int64(u.part)); err != nil {
+			return nil, err
+		}
+	}
+	return u.buffers.Get().(*[]byte), nil
+}
+
+// give takes a buffer back; nil is none.
+func (u *uploads) give(b *[]byte) {
+	if b == nil {
+		return
+	}
+	u.buffers.Put(b)
+	if u.room != nil {
+		u.room.Release(int64(u.part))
+	}
+}
 
 // Create returns a writer that sends the file in parts as it grows; a small file
 // goes with one request. There is no object before Close returns, and none after
@@ -44,7 +96,7 @@ func (s *s3IO) Create(name string) (iceio.FileWriter, error) {
 		return nil, err
 	}
 	s.log.add(s, name)
-	return &s3Writer{io: s, client: client, name: name, bucket: bucket, key: key}, nil
+	return &s3Writer{io: s, uploads: s.uploads, client: client, name: name, bucket: bucket, key: key}, nil
 }
 
 // WriteFile stores content with one request, whatever its size.
@@ -76,11 +128,13 @@ func (s *s3IO) put(client *s3.Client, name, bucket, key string, content []byte) 
 // goroutines, which end before Close or Abort does.
 type s3Writer struct {
 	io                *s3IO
+	uploads           *uploads
 	client            *s3.Client
 	name, bucket, key string
 
 	buf    []byte
 	pooled *[]byte // the pool's own pointer to buf, once buf is of full size
+	size   int64   // of all that was written
 	closed bool
 	ended  error // what Close returned
 
@@ -100,15 +154,17 @@ func (w *s3Writer) Write(p []byte) (int, error) {
 	n := 0
 	for len(p) > 0 {
 		// A full part is sent only when more comes: the last one goes with Close.
-		if len(w.buf) == s3Part {
+		if len(w.buf) == w.uploads.part {
 			if err := w.send(); err != nil {
 				return n, err
 			}
 		}
-		k := min(len(p), s3Part-len(w.buf))
-		w.reserve(k)
+		k := min(len(p), w.uploads.part-len(w.buf))
+		if err := w.reserve(k); err != nil {
+			return n, err
+		}
 		w.buf = append(w.buf, p[:k]...)
-		p, n = p[k:], n+k
+		p, n, w.size = p[k:], n+k, w.size+int64(k)
 	}
 	return n, nil
 }
@@ -120,16 +176,20 @@ func (w *s3Writer) ReadFrom(r io.Reader) (int64, error) {
 
 // reserve makes room for n more bytes, in a small buffer first and then in one of
 // full size.
-func (w *s3Writer) reserve(n int) {
+func (w *s3Writer) reserve(n int) error {
 	need := len(w.buf) + n
 	switch {
 	case need <= cap(w.buf):
 	case need <= s3SmallBuffer:
 		w.buf = slices.Grow(w.buf, s3SmallBuffer-len(w.buf))
 	default:
-		w.pooled = s3Buffers.Get().(*[]byte)
-		w.buf = append((*w.pooled)[:0], w.buf...)
+		full, err := w.uploads.take(w.io.ctx)
+		if err != nil {
+			return &StorageError{"write", w.name, err}
+		}
+		w.pooled, w.buf = full, append((*full)[:0], w.buf...)
 	}
+	return nil
 }
 
 func (w *s3Writer) failed() error {
@@ -152,7 +212,7 @@ func (w *s3Writer) send() error {
 		w.uploadID = out.UploadId
 	}
 	select {
-	case s3Slots <- struct{}{}:
+	case w.uploads.slots <- struct{}{}:
 	case <-w.io.ctx.Done():
 		return &StorageError{"write", w.name, w.io.ctx.Err()}
 	}
@@ -160,11 +220,11 @@ func (w *s3Writer) send() error {
 	buf, pooled, number := w.buf, w.pooled, w.parts
 	w.buf, w.pooled = nil, nil
 	w.sending.Go(func() {
-		defer func() { <-s3Slots }()
+		defer func() { <-w.uploads.slots }()
 		out, err := w.client.UploadPart(w.io.ctx, &s3.UploadPartInput{
 			Bucket: &w.bucket, Key: &w.key, UploadId: w.uploadID, PartNumber: aws.Int32(number), Body: bytes.NewReader(buf),
 		})
-		recycle(pooled)
+		w.uploads.give(pooled)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if err != nil {
@@ -178,12 +238,6 @@ func (w *s3Writer) send() error {
 	return nil
 }
 
-func recycle(pooled *[]byte) {
-	if pooled != nil {
-		s3Buffers.Put(pooled)
-	}
-}
-
 // Close makes the object. When it fails there is none.
 func (w *s3Writer) Close() error {
 	if w.closed {
@@ -195,7 +249,7 @@ func (w *s3Writer) Close() error {
 }
 
 func (w *s3Writer) finish() error {
-	defer func() { recycle(w.pooled); w.buf, w.pooled = nil, nil }()
+	defer w.release()
 	if w.uploadID == nil {
 		return w.io.put(w.client, w.name, w.bucket, w.key, w.buf)
 	}
@@ -211,10 +265,26 @@ func (w *s3Writer) finish() error {
 	_, err = w.client.CompleteMultipartUpload(w.io.ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &w.bucket, Key: &w.key, UploadId: w.uploadID, MultipartUpload: &types.CompletedMultipartUpload{Parts: w.done},
 	})
-	if err != nil {
+	if err != nil && !w.landed(err) {
 		return errors.Join(&StorageError{"write", w.name, err}, w.takeBack(true))
 	}
 	return nil
+}
+
+func (w *s3Writer) release() {
+	w.uploads.give(w.pooled)
+	w.buf, w.pooled = nil, nil
+}
+
+// landed tells whether the object is there after a completion of which the store says that it
+// knows no such upload: then it was completed before, and only the answer to that was lost. Data
+// files have names of their own, so nobody else's object is taken for it.
+func (w *s3Writer) landed(err error) bool {
+	if s3Status(err) != http.StatusNotFound {
+		return false
+	}
+	h, err := w.client.HeadObject(w.io.ctx, &s3.HeadObjectInput{Bucket: &w.bucket, Key: &w.key})
+	return err == nil && aws.ToInt64(h.ContentLength) == w.size
 }
 
 // Abort takes back what was sent. It works when the context has ended, too.
@@ -224,8 +294,7 @@ func (w *s3Writer) Abort() error {
 	}
 	w.closed = true
 	w.ended = &fs.PathError{Op: "write", Path: w.name, Err: fs.ErrClosed}
-	recycle(w.pooled)
-	w.buf, w.pooled = nil, nil
+	w.release()
 	w.sending.Wait()
 	if w.uploadID == nil {
 		return nil

@@ -37,6 +37,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/icewright/icewright/arrowconv"
+	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/digest"
 	"github.com/icewright/icewright/writer/slice"
 )
@@ -211,14 +212,16 @@ type sizes struct {
 	tracked   int64 // buffers, segments and row groups together
 	segments  int64 // segments on their way to a worker or with it
 	rowGroups int64 // encoded and not written yet
+	uploads   int64 // parts of files on their way to a store
 }
 
 func newSizes(memory int64, set settings, sorted bool) sizes {
-	// What is left goes to the workers' scratch space, to the input and to the collector.
+	// An eighth is for uploads. What is left goes to the workers' scratch space, to the input and to
+	// the collector.
 	tracked := memory * 5 / 8
 	z := sizes{
 		tracked: tracked, segments: tracked / 3, rowGroups: tracked / 3,
-		file: set.targetFileSize, segRows: set.rowGroupRows,
+		file: set.targetFileSize, segRows: set.rowGroupRows, uploads: memory / 8,
 	}
 	z.segment = max(minSegment, min(set.rowGroupSize, tracked/16, set.targetFileSize/2))
 	if sorted {
@@ -261,7 +264,7 @@ func newStaging(ctx context.Context, tbl *table.Table, o Options) (*staging, err
 	}
 	s.plan = newSizes(o.Memory, set, s.workers[0].sorter != nil)
 	s.inUse = semaphore.NewWeighted(s.plan.segments)
-	if s.files, err = newFileWriter(wfs, meta, s.workers[0].enc, s.spill, o); err != nil {
+	if s.files, err = newFileWriter(catalog.BoundUploads(wfs, s.plan.uploads), meta, s.workers[0].enc, s.spill, o); err != nil {
 		return nil, err
 	}
 	s.router, err = newRouter(s, as)
