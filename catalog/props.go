@@ -110,6 +110,25 @@ func (r *resolved) check(warn func(string)) error {
 	return nil
 }
 
+// CheckS3Properties refuses properties that are none of S3Properties. Errors wrap ErrConfig.
+func CheckS3Properties(props map[string]string) error {
+	var known []string
+	for _, p := range S3Properties {
+		known = append(known, p.Name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(props)) {
+		if slices.Contains(known, key) {
+			continue
+		}
+		do := "docs/s3.md has them all"
+		if near := nearest.Name(key, known); near != "" {
+			do = "did you mean " + near + "? " + do
+		}
+		return &ConfigError{What: "there is no property " + key, Do: do}
+	}
+	return nil
+}
+
 func knownNames() []string {
 	var names []string
 	for _, list := range [][]Property{CommonProperties, RESTProperties, HadoopProperties, GlueProperties, HiveProperties, S3Properties} {

@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/icewright/icewright/catalog"
@@ -35,8 +36,8 @@ var proofs = map[string]string{
 	"s3.role-arn":                 "catalog.TestS3WhoAsks",
 	"s3.role-session-name":        "catalog.TestS3WhoAsks",
 	"s3.anonymous":                "catalog.TestS3WhoAsks",
-	"s3.path-style-access":        "catalog.TestS3Configuration",
-	"s3.force-virtual-addressing": "catalog.TestS3Configuration",
+	"s3.path-style-access":        "catalog.TestS3Addressing",
+	"s3.force-virtual-addressing": "catalog.TestS3Addressing",
 	"s3.proxy-uri":                "catalog.TestS3WhoAsks",
 	"s3.connect-timeout":          "catalog.TestS3WhoAsks",
 	"s3.request-timeout":          "catalog.TestS3WhoAsks",
@@ -100,11 +101,34 @@ func TestDocsProperties(t *testing.T) {
 			}
 			rows = append(rows, []string{"`" + p.Name + "`", p.Meaning, p.Default, "`" + proof + "`"})
 		}
-		gendoc.Check(t, "docs/catalogs.md", section, gendoc.Table([]string{"property", "meaning", "default", "test"}, rows...))
+		file := "docs/catalogs.md"
+		if section == "s3 properties" {
+			file = "docs/s3.md"
+		}
+		gendoc.Check(t, file, section, gendoc.Table([]string{"property", "meaning", "default", "test"}, rows...))
 	}
 	gendoc.Proofs(t, slices.Sorted(maps.Values(proofs))...)
 	gendoc.Proofs(t, "catalog.TestVendedKeysAreRenewed", "catalog.TestVendedKeysEnd", "catalog.TestVendedKeysByPrefix",
 		"catalog.TestNoVendedCredentials", "catalog.TestRemoteSigningIsRefused", "job.TestLoadOutlastsVendedKeys", "job.TestIdempotencyKeys",
 		"interop.TestRESTBehindGates", "interop.TestPyIcebergReadsTheSameConfiguration", "interop.TestPyIcebergOpensTheCatalogByName",
 		"interop.TestVendedKeysOfARealCatalog", "catalog.TestHiveTableOfAnotherKind")
+}
+
+func TestDocsS3Keys(t *testing.T) {
+	var rows [][]string
+	for _, way := range waysToKeys {
+		replaced := "-"
+		switch {
+		case way.made:
+			replaced = "ahead of their end, and when they are refused"
+		case strings.HasPrefix(way.name, "profile"):
+			replaced = "when they are refused, if the file has others then"
+		}
+		rows = append(rows, []string{way.name, way.where, replaced, strings.TrimSuffix(way.says, " of "), "`catalog.TestS3KeysFromEverywhere`"})
+	}
+	gendoc.Check(t, "docs/s3.md", "s3 keys", gendoc.Table([]string{"from", "set", "replaced", "in doctor's words", "test"}, rows...))
+	gendoc.Proofs(t, "catalog.TestS3KeysFromEverywhere", "catalog.TestS3ProfileIsReadAnew", "catalog.TestS3WithoutKeys", "catalog.TestS3UploadsAreBounded",
+		"catalog.TestS3FailedWritesLeaveNothing", "catalog.TestS3CompletionLosesItsAnswer", "catalog.TestS3Retries", "catalog.TestS3ManyThrottledAtOnce",
+		"catalog.TestS3BrokenBodies", "catalog.TestProbeFindsUnfinishedUploads",
+		"job.TestLoadFromAPublicBucket")
 }

@@ -112,28 +112,29 @@ func (a *amazon) signer(t *testing.T, fsys iceio.IO) string {
 // waysToKeys are the places that keys come from. set configures one of them for a.
 var waysToKeys = []struct {
 	name  string
+	where string // what a user sets
 	set   func(t *testing.T, a *amazon, dir string) iceberg.Properties
 	key   string // a part of the key's id
 	says  string // what doctor shows
 	asked string // what the maker of keys was sent
 	made  bool   // by a maker of keys, with an end
 }{
-	{"properties", func(*testing.T, *amazon, string) iceberg.Properties {
+	{"properties", "`s3.access-key-id`, `s3.secret-access-key`, `s3.session-token`", func(*testing.T, *amazon, string) iceberg.Properties {
 		return iceberg.Properties{"s3.access-key-id": "APROPERTYKEYXYZ1", "s3.secret-access-key": "hush-hush"}
 	}, "APROPERTYKEY", "s3.access-key-id, …XYZ1", "", false},
-	{"environment", func(t *testing.T, _ *amazon, _ string) iceberg.Properties {
+	{"environment", "`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`", func(t *testing.T, _ *amazon, _ string) iceberg.Properties {
 		t.Setenv("AWS_ACCESS_KEY_ID", "ANENVIRONMENTKEY")
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
 		return nil
 	}, "ANENVIRONMENTKEY", "AWS_ACCESS_KEY_ID, …TKEY", "", false},
-	{"profile", func(t *testing.T, _ *amazon, dir string) iceberg.Properties {
+	{"profile", "`AWS_PROFILE` or `s3.profile-name`; `~/.aws`, `AWS_CONFIG_FILE`, `AWS_SHARED_CREDENTIALS_FILE`", func(t *testing.T, _ *amazon, dir string) iceberg.Properties {
 		file := filepath.Join(dir, "credentials")
 		writeFile(t, file, "[team]\naws_access_key_id = APROFILESKEY0001\naws_secret_access_key = hush-hush\n")
 		t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
 		t.Setenv("AWS_PROFILE", "team")
 		return nil
 	}, "APROFILESKEY", "profile team of ", "", false},
-	{"profile that assumes a role", func(t *testing.T, a *amazon, dir string) iceberg.Properties {
+	{"profile that assumes a role", "`role_arn` with `source_profile` in `~/.aws/config`; also `s3.role-arn`", func(t *testing.T, a *amazon, dir string) iceberg.Properties {
 		file := filepath.Join(dir, "config")
 		writeFile(t, file, "[profile base]\naws_access_key_id = ASOURCEPROFILEKEY\naws_secret_access_key = hush-hush\n"+
 			"[profile loads]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\nrole_session_name = nightly\nregion = eu-west-3\n")
@@ -142,7 +143,7 @@ var waysToKeys = []struct {
 		t.Setenv("AWS_ENDPOINT_URL_STS", a.URL)
 		return nil
 	}, "ASIAMADE", "an assumed role", "RoleSessionName=nightly", true},
-	{"credential_process", func(t *testing.T, a *amazon, dir string) iceberg.Properties {
+	{"credential_process", "`credential_process` in `~/.aws/config`", func(t *testing.T, a *amazon, dir string) iceberg.Properties {
 		file := filepath.Join(dir, "config")
 		id, end := a.make()
 		writeFile(t, filepath.Join(dir, "keys.json"), fmt.Sprintf(`{"Version":1,"AccessKeyId":%q,"SecretAccessKey":"hush-hush","SessionToken":"token-of-%s","Expiration":%q}`, id, id, end))
@@ -150,7 +151,7 @@ var waysToKeys = []struct {
 		t.Setenv("AWS_CONFIG_FILE", file)
 		return nil
 	}, "ASIAMADE", "the profile's credential_process", "", false},
-	{"web identity", func(t *testing.T, a *amazon, dir string) iceberg.Properties {
+	{"web identity", "`AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ROLE_ARN`", func(t *testing.T, a *amazon, dir string) iceberg.Properties {
 		file := filepath.Join(dir, "token")
 		writeFile(t, file, "a-jwt")
 		t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", file)
@@ -159,12 +160,12 @@ var waysToKeys = []struct {
 		t.Setenv("AWS_REGION", "us-east-1")
 		return nil
 	}, "ASIAMADE", "a web identity (AWS_WEB_IDENTITY_TOKEN_FILE)", "WebIdentityToken=a-jwt", true},
-	{"container", func(t *testing.T, a *amazon, _ string) iceberg.Properties {
+	{"container", "`AWS_CONTAINER_CREDENTIALS_FULL_URI` or `…_RELATIVE_URI`, `AWS_CONTAINER_AUTHORIZATION_TOKEN`", func(t *testing.T, a *amazon, _ string) iceberg.Properties {
 		t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", a.URL+"/container")
 		t.Setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let-me-in")
 		return nil
 	}, "ASIAMADE", "the container (AWS_CONTAINER_CREDENTIALS_…)", "let-me-in", true},
-	{"machine", func(t *testing.T, a *amazon, _ string) iceberg.Properties {
+	{"machine", "EC2 metadata; `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `AWS_EC2_METADATA_DISABLED`", func(t *testing.T, a *amazon, _ string) iceberg.Properties {
 		t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
 		t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", a.URL)
 		return nil

@@ -76,6 +76,9 @@ type Job struct {
 	Sources []string
 	// FilesFrom are files that name more sources, one a line, or "-" for Stdin. Default: none.
 	FilesFrom []string
+	// SourceProps are the s3.* properties of the store that s3:// sources lie in. Default, none: the catalog's, but
+	// for its encryption. With one of them none of the catalog's count, so that its keys go to no other store.
+	SourceProps iceberg.Properties
 	// Table is the table's name with its namespace: "lake.events".
 	Table string
 	// Mode is how the run changes the table. The default, "", is Replace.
@@ -233,6 +236,9 @@ func (j Job) check() (s settings, err error) {
 	}
 	if n := slices.Index(j.Sources, "-"); n >= 0 && slices.Contains(j.Sources[n+1:], "-") {
 		return s, usage("", "standard input (-) is given twice")
+	}
+	if err := catalog.CheckS3Properties(j.SourceProps); err != nil {
+		return s, usage(Hint(err), "--source-prop: %v", err)
 	}
 	if n := slices.Index(j.FilesFrom, "-"); n >= 0 && (slices.Contains(j.Sources, "-") || slices.Contains(j.FilesFrom[n+1:], "-")) {
 		return s, usage("save the list to a file", "standard input cannot be both: --files-from - and another -")

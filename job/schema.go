@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -211,8 +212,19 @@ func topOf(path string, schema *iceberg.Schema) (string, bool) {
 // resolve finds what the sources stand for.
 func (j Job) resolve(ctx context.Context, s settings, props iceberg.Properties) ([]source.Object, error) {
 	return source.Resolve(ctx, j.Sources, source.Options{
-		Props: props, Stdin: j.Stdin, SpillDir: j.SpillDir, PathColumns: s.paths, FilesFrom: j.FilesFrom,
+		Props: j.sourceProps(props), Stdin: j.Stdin, SpillDir: j.SpillDir, PathColumns: s.paths, FilesFrom: j.FilesFrom,
 	})
+}
+
+// sourceProps are the properties that sources in S3 are read with. How the catalog has its own files
+// encrypted is not theirs: a store refuses a customer's key for an object that has none.
+func (j Job) sourceProps(catalog iceberg.Properties) iceberg.Properties {
+	if len(j.SourceProps) > 0 {
+		return j.SourceProps
+	}
+	props := maps.Clone(catalog)
+	maps.DeleteFunc(props, func(k, _ string) bool { return strings.Contains(k, ".sse.") })
+	return props
 }
 
 // ErrSchemaDiffers is what the caller of DiffSchema says where it is to be told by an exit code.

@@ -121,6 +121,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 // inputFlags say how the sources are read. All commands that read them have the same.
 func inputFlags(f flagSet, j *job.Job, format *string) {
 	f.texts(&j.FilesFrom, "files-from", "`FILE` that names more sources, one a line, or - for standard input (repeatable)")
+	f.props(&j.SourceProps, "source-prop", "`KEY=VALUE` for the store of s3:// sources, in place of the catalog's s3.* properties: s3.anonymous=true (repeatable)")
 	f.choice(format, "format", "", arrowconv.FormatNames(), "`FORMAT` of the sources: "+arrowconv.FormatChoice()+" (default: by name and content)")
 	f.text(&j.CSVDelimiter, "csv-delimiter", "", "`CHARACTER` between CSV fields, tab, or a code such as \\x01 (default: detected, or else a comma)")
 	f.text(&j.CSVQuote, "csv-quote", "", "`CHARACTER` around CSV fields that hold a delimiter, or none (default: a double quote)")
