@@ -114,21 +114,29 @@ func (p *prober) parts(client *s3.Client, bucket, key string) {
 }
 
 // unfinished looks for uploads in parts that were begun and not ended: those of a process that was
-// killed stay, unseen and paid for, until somebody ends them. A run that is writing has some, too.
+// killed stay, unseen and paid for, until somebody ends them. A run that is writing has some, too. The
+// whole bucket is asked, as MinIO takes a prefix for a key.
 func (p *prober) unfinished(client *s3.Client, bucket, prefix string) {
-	out, err := client.ListMultipartUploads(p.ctx, &s3.ListMultipartUploadsInput{Bucket: &bucket, Prefix: &prefix})
-	if err != nil || len(out.Uploads) == 0 {
+	out, err := client.ListMultipartUploads(p.ctx, &s3.ListMultipartUploadsInput{Bucket: &bucket})
+	if err != nil {
 		return // not every store lists them, and no load does
 	}
-	oldest := time.Now()
+	found, oldest := 0, time.Now()
 	for _, u := range out.Uploads {
+		if !strings.HasPrefix(aws.ToString(u.Key), prefix) {
+			continue
+		}
+		found++
 		if u.Initiated != nil && u.Initiated.Before(oldest) {
 			oldest = *u.Initiated
 		}
 	}
+	if found == 0 {
+		return
+	}
 	p.probes = append(p.probes, Probe{
 		What: "unfinished uploads", Optional: true, Do: "where no run is writing, have the bucket's lifecycle end them: AbortIncompleteMultipartUpload after a day or two",
-		Err: &classified{ErrRejected, fmt.Errorf("%d uploads in parts below it were begun and never ended, the first at %s", len(out.Uploads), oldest.UTC().Format(time.RFC3339))},
+		Err: &classified{ErrRejected, fmt.Errorf("%d uploads in parts below it were begun and never ended, the first at %s", found, oldest.UTC().Format(time.RFC3339))},
 	})
 }
 

@@ -109,7 +109,7 @@ func (e *StorageError) Error() string {
 		if errors.As(e.Err, &rsp) {
 			msg = fmt.Sprintf("%d %s", rsp.HTTPStatusCode(), msg)
 		}
-	case errors.As(e.Err, &rsp):
+	case errors.As(e.Err, &rsp) && rsp.HTTPStatusCode() != 0: // a connection that broke has an answer without one
 		msg = fmt.Sprintf("%d %s", rsp.HTTPStatusCode(), http.StatusText(rsp.HTTPStatusCode()))
 	}
 	return e.Op + " " + e.Location + ": " + msg
