@@ -130,5 +130,6 @@ func TestDocsS3Keys(t *testing.T) {
 	gendoc.Proofs(t, "catalog.TestS3KeysFromEverywhere", "catalog.TestS3ProfileIsReadAnew", "catalog.TestS3WithoutKeys", "catalog.TestS3UploadsAreBounded",
 		"catalog.TestS3FailedWritesLeaveNothing", "catalog.TestS3CompletionLosesItsAnswer", "catalog.TestS3Retries", "catalog.TestS3ManyThrottledAtOnce",
 		"catalog.TestS3BrokenBodies", "catalog.TestProbeFindsUnfinishedUploads",
-		"job.TestLoadFromAPublicBucket")
+		"job.TestLoadFromAPublicBucket",
+		"interop.TestS3UploadsThroughFaults", "interop.TestS3KilledUpload", "interop.TestS3Reached", "interop.TestS3EncryptedByMinIO")
 }

@@ -28,6 +28,10 @@ const (
 	secretKey = "icewright-local"
 	region    = "us-east-1"
 	bucket    = "lake"
+	// VirtualDomain is the domain below which MinIO and versitygw find buckets as host names.
+	VirtualDomain = "store.test"
+	// kmsKey lets MinIO encrypt on its own: a name and a key.
+	kmsKey = "icewright-key:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 )
 
 // StartVersitygw starts versitygw over the folder s3 in o.Dir.
@@ -40,7 +44,7 @@ func StartVersitygw(ctx context.Context, t *Tools, o Options) (*S3, error) {
 	return startS3(ctx, o, "versitygw", data, "/",
 		[]string{"ROOT_ACCESS_KEY=" + accessKey, "ROOT_SECRET_KEY=" + secretKey},
 		func(address string) []string {
-			return []string{program, "--port", address, "--region", region, "--keep-alive", "--quiet", "posix", data}
+			return []string{program, "--port", address, "--region", region, "--keep-alive", "--quiet", "--virtual-domain", VirtualDomain, "posix", data}
 		})
 }
 
@@ -52,7 +56,7 @@ func StartMinIO(ctx context.Context, t *Tools, o Options) (*S3, error) {
 	}
 	data := filepath.Join(o.Dir, "s3")
 	return startS3(ctx, o, "minio", data, "/minio/health/live",
-		[]string{"MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + secretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off"},
+		[]string{"MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + secretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_DOMAIN=" + VirtualDomain, "MINIO_KMS_SECRET_KEY=" + kmsKey},
 		func(address string) []string {
 			return []string{program, "server", "--quiet", "--address", address, data}
 		})

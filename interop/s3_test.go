@@ -1,0 +1,281 @@
+//go:build interop
+
+package interop
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/icewright/icewright/internal/fault"
+	"github.com/icewright/icewright/internal/testcert"
+	"github.com/icewright/icewright/localstack/stack"
+)
+
+// stores are the S3 servers that the tests run.
+var stores = []struct {
+	name  string
+	start func(testing.TB) *stack.S3
+}{{"minio", minio}, {"versitygw", versitygw}}
+
+// storeLake is a SQLite catalog with its warehouse in a store that is reached at endpoint.
+func storeLake(t *testing.T, store *stack.S3, endpoint string, props ...string) *lake {
+	t.Helper()
+	l := &lake{name: "sqlite+" + store.Name, dir: t.TempDir(), newest: 3, s3: store}
+	l.flags = []string{"--catalog-uri", "sqlite:///catalog.db", "--warehouse", "s3://" + store.Bucket + "/" + l.below()}
+	for k, v := range store.Properties() {
+		if k == "s3.endpoint" {
+			v = endpoint
+		}
+		props = append(props, k+"="+v)
+	}
+	for _, p := range props {
+		l.flags = append(l.flags, "--catalog-prop", p)
+	}
+	return l
+}
+
+// below is the lake's own part of the bucket.
+func (l *lake) below() string {
+	return "s3-for-real/" + strings.ReplaceAll(strings.Trim(l.dir, "/"), "/", "-")
+}
+
+// noise writes a CSV of rows that compress little, 5 MB of Parquet for 100,000 of them, and returns its name.
+func (l *lake) noise(t *testing.T, seed uint64, rows int) string {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the same rows each time
+	var b bytes.Buffer
+	b.WriteString("p,n,a\n")
+	for i := range rows {
+		fmt.Fprintf(&b, "x,%d,%016x%016x%016x%016x%016x%016x\n", i, random.Uint64(), random.Uint64(), random.Uint64(), random.Uint64(), random.Uint64(), random.Uint64())
+	}
+	return l.put(t, fmt.Sprintf("noise-%d.csv", seed), b.String())
+}
+
+// heads are the data files of a table, by key.
+func (l *lake) heads(t *testing.T, table string) []*s3.HeadObjectOutput {
+	t.Helper()
+	var out []*s3.HeadObjectOutput
+	for _, key := range l.files(t, table) {
+		h, err := l.s3.Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &l.s3.Bucket, Key: aws.String(strings.TrimPrefix(key, "/"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// unfinished counts the uploads in parts of the table that were begun and not ended.
+func (l *lake) unfinished(t *testing.T) int {
+	t.Helper()
+	out, err := l.s3.Client().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &l.s3.Bucket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, u := range out.Uploads {
+		if strings.Contains(aws.ToString(u.Key), l.below()) {
+			n++
+		}
+	}
+	return n
+}
+
+// Files of several parts get to real stores through everything that passes: throttling, broken
+// connections, lost answers. What does not pass ends the run as transient, with the table and the
+// store as they were.
+func TestS3UploadsThroughFaults(t *testing.T) {
+	const rows = 200_000 // 10 MB in two parts
+	for _, store := range stores {
+		t.Run(store.name, func(t *testing.T) {
+			s := store.start(t)
+			proxy := fault.Proxy(t, s.Endpoint, `write #1 answers 503 SlowDown
+				write #2 to #4 fails
+				write #6 is torn
+				write #7 lands, reply lost
+				request #15 to #17 answers 500
+				read #2 is torn`)
+			l := storeLake(t, s, proxy.URL, "s3.retry.max-wait-ms=200")
+			table := l.table(t)
+			in := l.noise(t, 1, rows)
+			if r := l.load(t, table, in, "--partition-by", "p"); r.Status != "published" || r.RowsWritten != rows || r.FilesAdded != 1 {
+				t.Errorf("%+v", r)
+			}
+			for _, h := range l.heads(t, table) {
+				if !strings.Contains(aws.ToString(h.ETag), "-") || *h.ContentLength < 9<<20 {
+					t.Errorf("not uploaded in parts: %s, %d bytes", *h.ETag, *h.ContentLength)
+				}
+			}
+			if r := l.load(t, table, in); r.Status != "unchanged" {
+				t.Errorf("again: %+v", r)
+			}
+			p := l.start(t, "show", table, "--output", "json", "--limit", "0")
+			if code := p.end(t); code != 0 || strings.Count(p.stdout.String(), "\n") != rows {
+				t.Errorf("exit code %d, %d rows are read back\n%s", code, strings.Count(p.stdout.String(), "\n"), &p.stderr)
+			}
+
+			// The store says SlowDown to every write from here on.
+			before := l.everything(t)
+			down := fault.Proxy(t, s.Endpoint, "write #2 on answers 503 SlowDown")
+			again := *l
+			again.flags = nil
+			for _, f := range l.flags {
+				again.flags = append(again.flags, strings.ReplaceAll(f, proxy.URL, down.URL))
+			}
+			again.flags = append(again.flags, "--catalog-prop", "s3.retry.num-retries=3")
+			p = again.start(t, loadArgs(table, l.noise(t, 2, rows))...)
+			if code := p.end(t); code != 5 || !strings.Contains(p.stderr.String(), "SlowDown") {
+				t.Errorf("a store that stays slow: exit code %d\n%s", code, &p.stderr)
+			}
+			if after := l.everything(t); strings.Join(after, "\n") != strings.Join(before, "\n") {
+				t.Errorf("before:\n%q\nafter:\n%q", before, after)
+			}
+			if n := l.unfinished(t); n != 0 {
+				t.Errorf("%d uploads are unfinished", n)
+			}
+			if r := l.load(t, table, in); r.Status != "unchanged" {
+				t.Errorf("after all: %+v", r)
+			}
+		})
+	}
+}
+
+// A process that is killed while it uploads leaves the table as it was; the upload stays in the
+// store, doctor says so, and a rerun does the work.
+func TestS3KilledUpload(t *testing.T) {
+	s := minio(t)
+	proxy := fault.Proxy(t, s.Endpoint, "write #2 to #4 is slow")
+	l := storeLake(t, s, proxy.URL)
+	table := l.table(t)
+	in := l.noise(t, 3, 200_000)
+	p := l.start(t, loadArgs(table, in, "--partition-by", "p")...)
+	for begun := time.Now(); l.unfinished(t) == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			t.Fatal("no upload is seen")
+		}
+	}
+	_ = p.Process.Kill()
+	_ = p.end(t)
+	if n := l.unfinished(t); n != 1 {
+		t.Errorf("%d uploads are unfinished", n)
+	}
+	d := l.start(t, "doctor", table)
+	_ = d.end(t)
+	if !strings.Contains(d.stdout.String(), "1 uploads in parts below it were begun and never ended") || !strings.Contains(d.stdout.String(), "AbortIncompleteMultipartUpload") {
+		t.Errorf("doctor says\n%s", &d.stdout)
+	}
+	if r := l.load(t, table, in); r.Status != "published" || r.RowsWritten != 200_000 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Stores are reached over TLS with a house authority, and by host names of buckets.
+func TestS3Reached(t *testing.T) {
+	house := testcert.New(t)
+	bundle := filepath.Join(t.TempDir(), "house.pem")
+	if err := os.WriteFile(bundle, house.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pair, _, _ := house.Issue(t, "store")
+	for _, store := range stores {
+		t.Run(store.name, func(t *testing.T) {
+			s := store.start(t)
+			target, err := url.Parse(s.Endpoint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hosts := make(chan string, 10_000)
+			through := &httputil.ReverseProxy{
+				Rewrite: func(r *httputil.ProxyRequest) {
+					hosts <- r.In.Host
+					r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", target.Host, r.In.Host
+				},
+				ErrorLog: log.New(io.Discard, "", 0),
+			}
+			secure := httptest.NewUnstartedServer(through)
+			secure.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+			secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+			secure.StartTLS()
+			t.Cleanup(secure.Close)
+
+			l := storeLake(t, s, secure.URL, "s3.ssl.cabundle="+bundle)
+			in := l.noise(t, 4, 120_000)
+			if r := l.load(t, l.table(t), in, "--partition-by", "p"); r.Status != "published" {
+				t.Errorf("TLS: %+v", r)
+			}
+			distrusts := storeLake(t, s, secure.URL)
+			p := distrusts.start(t, loadArgs(l.table(t), filepath.Join(l.dir, in), "--partition-by", "p")...)
+			if code := p.end(t); code != 2 || !strings.Contains(p.stderr.String(), "s3.ssl.cabundle") {
+				t.Errorf("without the authority: exit code %d\n%s", code, &p.stderr)
+			}
+
+			// As a proxy, so that nobody need know the names.
+			proxy := httptest.NewServer(through)
+			t.Cleanup(proxy.Close)
+			for len(hosts) > 0 {
+				<-hosts
+			}
+			l = storeLake(t, s, "http://"+stack.VirtualDomain, "s3.proxy-uri="+proxy.URL)
+			for i, f := range l.flags {
+				l.flags[i] = strings.Replace(f, "s3.path-style-access=true", "s3.path-style-access=false", 1)
+			}
+			in = l.noise(t, 5, 120_000)
+			if r := l.load(t, l.table(t), in, "--partition-by", "p"); r.Status != "published" {
+				t.Errorf("host names: %+v", r)
+			}
+			for len(hosts) > 0 {
+				if host := <-hosts; host != s.Bucket+"."+stack.VirtualDomain {
+					t.Errorf("a request went to %s", host)
+				}
+			}
+		})
+	}
+}
+
+// MinIO encrypts what it is asked to: data, manifests and metadata.
+func TestS3EncryptedByMinIO(t *testing.T) {
+	s := minio(t)
+	for kind, want := range map[string]string{"s3": "AES256", "kms": "aws:kms"} {
+		props := []string{"s3.sse.type=" + kind}
+		if kind == "kms" {
+			props = append(props, "s3.sse.key=icewright-key")
+		}
+		l := storeLake(t, s, s.Endpoint, props...)
+		in := l.noise(t, 6, 120_000)
+		if r := l.load(t, l.table(t), in, "--partition-by", "p"); r.Status != "published" {
+			t.Errorf("%s: %+v", kind, r)
+		}
+		if r := l.load(t, l.table(t), in); r.Status != "unchanged" {
+			t.Errorf("%s, again: %+v", kind, r)
+		}
+		seen := 0
+		for _, key := range l.everything(t) {
+			if !strings.Contains(key, l.below()) {
+				continue
+			}
+			h, err := s.Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &s.Bucket, Key: aws.String(strings.TrimPrefix(key, "/"))})
+			if err != nil || string(h.ServerSideEncryption) != want {
+				t.Errorf("%s: %s is encrypted by %q, %v", kind, key, h.ServerSideEncryption, err)
+			}
+			seen++
+		}
+		if seen < 4 {
+			t.Errorf("%s: %d objects", kind, seen)
+		}
+	}
+}
