@@ -65,14 +65,14 @@ docs: ## write what docs/ has from the code anew
 	go test ./internal/tally ./cmd/icewright ./catalog ./arrowconv ./source ./interop -run 'TestManual|TestDocs' -args -rewrite
 
 guarantees: ## docs/guarantees.md: count again what the guarantees survived, servers included
-	go test -p 1 -count=1 -tags interop,full -timeout 30m $$(dirname $(COUNTING) | sort -u) \
+	go test -p 1 -count=1 -tags interop,full -timeout 45m $$(dirname $(COUNTING) | sort -u) \
 	  -run '^('$$(awk '/^func Test/ {f = $$2; sub(/\(.*/, "", f)} /tally\.Of\(/ {print f}' $(COUNTING) | paste -sd '|')')$$' -args -rewrite
 
 # The tests that count their cases (internal/tally).
 COUNTING  = $$(grep -rl --include='*_test.go' 'tally\.Of(' .)
 
 interop: ## against S3 servers, REST catalogs, PyIceberg, DuckDB and Spark
-	go test -tags interop,full -count=1 -timeout 30m ./interop/...
+	go test -tags interop,full -count=1 -timeout 45m ./interop/...
 
 bench: ## the benchmarks, with seeded data
 	go run ./bench
