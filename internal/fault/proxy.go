@@ -308,6 +308,9 @@ func (p *HTTP) expire(r *http.Request, now bool) bool {
 // refuse answers as the server behind the proxy would, a catalog in JSON, an S3 server in XML, or as a
 // gateway before it, in HTML.
 func (p *HTTP) refuse(w http.ResponseWriter, r *http.Request, o outcome) {
+	// Servers take what is sent before they refuse it. A client that is still sending when the
+	// connection closes may never see the answer.
+	_, _ = io.Copy(io.Discard, r.Body)
 	text := "fault: " + http.StatusText(o.status)
 	kind, body := "application/json", fmt.Sprintf(`{"error": {"message": %q, "type": %q, "code": %d}}`, text, exceptions[o.status], o.status)
 	switch {
