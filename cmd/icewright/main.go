@@ -15,6 +15,8 @@ import (
 
 	_ "golang.org/x/crypto/x509roots/fallback" // and no root certificates
 
+	_ "github.com/icewright/icewright/cmd/icewright/functions" // for a quick start
+
 	"github.com/icewright/icewright/job"
 )
 

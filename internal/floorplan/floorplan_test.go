@@ -35,8 +35,9 @@ var below = map[string][]string{
 		"arrowconv", "catalog", "source",
 		"writer", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
+	"cmd/icewright/functions": {},
 	"cmd/icewright": {
-		"nearest", "variant", "arrowconv", "catalog", "source", "job",
+		"cmd/icewright/functions", "nearest", "variant", "arrowconv", "catalog", "source", "job",
 		"writer", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
 }
