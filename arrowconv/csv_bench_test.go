@@ -49,18 +49,24 @@ func lineitem(n int) []byte {
 	return b.Bytes()
 }
 
+// benchLineitem is a seeded file of the table, or the one that ICEWRIGHT_BENCH_LINEITEM names, such as TPC-H's own.
+func benchLineitem(b *testing.B) []byte {
+	if name := os.Getenv("ICEWRIGHT_BENCH_LINEITEM"); name != "" {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return data
+	}
+	return lineitem(1_000_000)
+}
+
 func BenchmarkCSV(b *testing.B) {
 	schema, err := ParseSchema("lineitem.yaml", []byte(lineitemSchema))
 	if err != nil {
 		b.Fatal(err)
 	}
-	data := lineitem(200_000)
-	// A file of the caller's, such as TPC-H's own, in place of the seeded one.
-	if name := os.Getenv("ICEWRIGHT_BENCH_LINEITEM"); name != "" {
-		if data, err = os.ReadFile(name); err != nil {
-			b.Fatal(err)
-		}
-	}
+	data := benchLineitem(b)
 	b.SetBytes(int64(len(data)))
 	rows := int64(0)
 	for b.Loop() {
@@ -74,4 +80,16 @@ func BenchmarkCSV(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkInferCSV finds the types of all columns by all rows.
+func BenchmarkInferCSV(b *testing.B) {
+	data := benchLineitem(b)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		in := Input{Name: "lineitem.csv", Reader: bytes.NewReader(data)}
+		if _, err := Infer(b.Context(), in, InferOptions{Options: Options{Workers: 1}}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

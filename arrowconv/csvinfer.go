@@ -46,10 +46,7 @@ func inferCSV(ctx context.Context, in Input, o InferOptions) (*iceberg.Schema, e
 		workers, left = 1, int64(o.Rows) // one worker sees the chunks in order, and can count
 	}
 	worker := func() func(csvChunk) csvEvidence {
-		w := &csvInferrer{in: c, columns: len(names), nulls: newCSVNulls(o.CSV.Nulls), point: '.', o: o}
-		if o.CSV.DecimalComma {
-			w.point = ','
-		}
+		w := newCSVInferrer(c, len(names), o)
 		return func(ch csvChunk) csvEvidence { return w.look(ch, &left) }
 	}
 	total := make([]evidence, len(names))
@@ -102,9 +99,22 @@ type csvInferrer struct {
 	columns int
 	nulls   *csvNulls
 	point   byte
+	careful bool // some text that looks like a plain number is none
 	o       InferOptions
 	rows    csvRows
 	buf     []byte
+}
+
+func newCSVInferrer(c *csvInput, columns int, o InferOptions) *csvInferrer {
+	w := &csvInferrer{in: c, columns: columns, nulls: newCSVNulls(o.CSV.Nulls), point: '.', o: o}
+	if o.CSV.DecimalComma {
+		w.point = ','
+	}
+	w.careful = c.dialect.escape != 0
+	for _, text := range append([]string{string(rune(c.dialect.quote))}, w.nulls.tokens...) {
+		w.careful = w.careful || new(evidence).addPlain([]byte(text), w.point)
+	}
+	return w
 }
 
 // look gives the evidence of ch, of at most left rows where left is not negative, and counts it down.
@@ -130,7 +140,12 @@ func (w *csvInferrer) look(ch csvChunk, left *int64) csvEvidence {
 	for i := range e.columns {
 		x := s.column(i)
 		for r := range n {
-			w.cell(&e.columns[i], x.at(r), valid)
+			if cell := x.at(r); w.careful || !e.columns[i].addPlain(cell, w.point) {
+				w.cell(&e.columns[i], cell, valid)
+			}
+			if e.columns[i].seen&kindString != 0 {
+				break // nothing can make it anything else
+			}
 		}
 	}
 	return e

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/bits"
+	"unsafe"
 )
 
 // The grammar is RFC 4180's, with the dialect's bytes for comma and quote: a field that begins with a quote ends at the next quote that is not
@@ -226,6 +227,9 @@ func inside(q uint64) uint64 {
 	return q
 }
 
+// markBlocks is how many blocks markEnds is given at a time.
+const markBlocks = 64
+
 // fieldEnds appends the positions in b of the delimiters and line ends of b[from:to] that are outside
 // quotes. The grammar holds there, and quotes says whether there are any.
 func (d dialect) fieldEnds(pos []uint32, b []byte, from, to int, quotes bool) []uint32 {
@@ -237,6 +241,22 @@ func (d dialect) fieldEnds(pos []uint32, b []byte, from, to int, quotes bool) []
 	dl, quote := uint64(d.delim)*eachByte, uint64(d.quote)*eachByte
 	var in uint64 // all ones when the block before ended inside quotes
 	i := from
+	if marksBlocks {
+		var all uint64
+		if quotes {
+			all = ^uint64(0)
+		}
+		for i+64 <= to {
+			blocks := min((to-i)/64, markBlocks)
+			if room := 64*blocks + 3; cap(pos)-len(pos) < room {
+				pos = append(make([]uint32, 0, 2*cap(pos)+room), pos...)
+			}
+			var n int
+			n, in = markEnds(unsafe.SliceData(pos[len(pos):cap(pos)]), &b[i], blocks, uint32(i), d.delim, d.quote, all, in)
+			pos = pos[:len(pos)+n]
+			i += blocks * 64
+		}
+	}
 	for ; i+64 <= to; i += 64 {
 		block := b[i : i+64 : i+64]
 		var ends, q uint64

@@ -67,6 +67,57 @@ func (e *evidence) addText(s []byte, point byte) {
 	}
 }
 
+// addPlain does as addText for what most texts of columns of numbers and dates look like: up to 18 characters,
+// an optional minus, digits, and perhaps a point and more digits; or a date. Anything else it leaves alone, and says so.
+func (e *evidence) addPlain(s []byte, point byte) bool {
+	if len(s) == 0 || len(s) > 18 {
+		return false
+	}
+	if len(s) == 10 && s[4] == '-' {
+		days, f := parseDate(s)
+		if f == faultNone {
+			e.seen |= kindDate | reach(int64(days)*secondsPerDay, 0)
+		}
+		return f == faultNone
+	}
+	neg := s[0] == '-'
+	if neg {
+		s = s[1:]
+	}
+	var v int64
+	i := 0
+	for ; i < len(s) && s[i]-'0' <= 9; i++ {
+		v = v*10 + int64(s[i]-'0')
+	}
+	if i == 0 || i > 1 && s[0] == '0' {
+		return false
+	}
+	if i == len(s) {
+		if neg {
+			v = -v
+		}
+		e.seen |= kindLong
+		if v != int64(int32(v)) {
+			e.seen |= kindWide
+		}
+	} else {
+		if s[i] != point || i+1 == len(s) {
+			return false
+		}
+		for _, c := range s[i+1:] {
+			if c-'0' > 9 {
+				return false
+			}
+		}
+		e.seen |= kindPoint
+		e.scale = max(e.scale, len(s)-i-1)
+	}
+	if s[0] != '0' {
+		e.whole = max(e.whole, i)
+	}
+	return true
+}
+
 // addTemporal adds a text that can be a date or a timestamp or else a string: a string of JSON.
 func (e *evidence) addTemporal(s []byte) {
 	if e.seen&kindString == 0 {

@@ -3,6 +3,7 @@ package arrowconv
 import (
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -228,4 +229,55 @@ func FuzzValues(f *testing.F) {
 			readValue(t, of, text, time.UTC, '.')
 		}
 	})
+}
+
+// FuzzEvidence: what the quick look at a text finds is what the thorough one does.
+func FuzzEvidence(f *testing.F) {
+	for _, seed := range []string{
+		"", "-", "0", "-0", "00", "007", "1.", ".5", "0.5", "-12.340", "1.2.3", "12,5", "123456789012345678", "1234567890123456789",
+		"2147483648", "-2147483648", "-2147483649", "2024-02-29", "2023-02-29", "0001-01-01", "1677-09-21", "2024-1-1", "1e5", "1 ", "12-34-5678",
+	} {
+		f.Add(seed, seed, false)
+	}
+	f.Fuzz(func(t *testing.T, first, second string, comma bool) {
+		point := byte('.')
+		if comma {
+			point = ','
+		}
+		var quick, thorough evidence
+		for _, text := range []string{first, second} {
+			if quick.addPlain([]byte(text), point) {
+				thorough.addText([]byte(text), point)
+			}
+			if quick != thorough {
+				t.Fatalf("%q, %q: %+v, and %+v", first, second, quick, thorough)
+			}
+		}
+	})
+}
+
+// TestEvidenceOfMany is FuzzEvidence on texts that come close to being plain.
+func TestEvidenceOfMany(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	plain := 0
+	for range 300_000 {
+		text := make([]byte, r.IntN(20))
+		for i := range text {
+			text[i] = "0123456789012345678900--.,"[r.IntN(26)]
+		}
+		if len(text) >= 10 && r.IntN(3) == 0 {
+			text[4], text[7], text = '-', '-', text[:10]
+		}
+		var quick, thorough evidence
+		if !quick.addPlain(text, '.') {
+			continue
+		}
+		plain++
+		if thorough.addText(text, '.'); quick != thorough {
+			t.Fatalf("%q: %+v, and %+v", text, quick, thorough)
+		}
+	}
+	if plain < 1000 {
+		t.Errorf("%d plain texts only", plain)
+	}
 }
