@@ -15,9 +15,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/apache/iceberg-go"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/localstack/stack"
 )
 
@@ -102,6 +104,26 @@ func (l *lake) pointToBoth(uri, endpoint string) {
 		l.catalog[k] = v
 		l.flags = append(l.flags, "--catalog-prop", k+"="+v)
 	}
+}
+
+// config leads a catalog that is opened in this process where the flags lead icewright.
+func (l *lake) config(t testing.TB) catalog.Config {
+	t.Helper()
+	cfg := catalog.Config{Dir: l.dir, Home: l.dir, Props: iceberg.Properties{}}
+	for i := 0; i+1 < len(l.flags); i += 2 {
+		switch value := l.flags[i+1]; l.flags[i] {
+		case "--catalog-uri":
+			cfg.URI = value
+		case "--warehouse":
+			cfg.Warehouse = value
+		case "--catalog-prop":
+			key, value, _ := strings.Cut(value, "=")
+			cfg.Props[key] = value
+		default:
+			t.Fatalf("%s is no setting of a catalog", l.flags[i])
+		}
+	}
+	return cfg
 }
 
 // table returns a table name that no other test uses.

@@ -93,8 +93,8 @@ func StartIcebergREST(ctx context.Context, t *Tools, o Options, s *S3) (*REST, e
 	warehouse := "s3://" + s.Bucket + "/warehouse"
 	uri := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
 	p, err := start(ctx, o, "restcatalog", uri+"/v1/config", time.Minute, nil,
-		"java", "-Xmx256m", "-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "RestCatalog.java"), strconv.Itoa(ports[0]),
-		"uri=jdbc:sqlite:"+filepath.Join(o.Dir, "catalog.db")+"?busy_timeout=10000",
+		"java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "RestCatalog.java"), strconv.Itoa(ports[0]),
+		"uri=jdbc:sqlite:"+filepath.Join(o.Dir, "catalog.db")+"?busy_timeout=10000&journal_mode=WAL&synchronous=NORMAL",
 		"warehouse="+warehouse,
 		"io-impl=org.apache.iceberg.aws.s3.S3FileIO",
 		"client.region="+s.Region,
