@@ -87,7 +87,7 @@ func bulk(day string, amount int) model { return events(day, 60_000, amount) }
 
 func TestKilledAndRunAgain(t *testing.T) {
 	r := newReader(t)
-	const kills = 8
+	const kills = 4 // at any moment; those at each named point are TestKilledAtEveryPoint's
 	for _, backend := range backends {
 		t.Run(backend.name, func(t *testing.T) {
 			l := backend.open(t)

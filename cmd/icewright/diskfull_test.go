@@ -46,7 +46,7 @@ func TestDiskFull(t *testing.T) {
 		{scene{name: "catalog's index", rows: map[string]int{"x": 150, "z": 50}}, 31 << 10, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := newPlay(t, c.scene)
+			p := newPlay(t, c.scene, venue{})
 			before := p.counts()
 			code, output := p.run(p.command(envLimit + "=" + fmt.Sprint(c.limit)))
 			t.Logf("exit code %d: %s", code, output)

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -19,74 +21,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/internal/fault"
 	"github.com/icewright/icewright/internal/gendoc"
 	"github.com/icewright/icewright/internal/tally"
 	"github.com/icewright/icewright/job"
-	"github.com/icewright/icewright/point"
 	"github.com/icewright/icewright/writer"
 	"github.com/icewright/icewright/writer/publish"
 )
-
-// What a test tells an icewright that it starts about points.
-const (
-	envLog  = "POINTS_LOG"  // a file to name the points in that the process comes to
-	envKill = "POINTS_KILL" // "3 room: name": the process is killed when it comes to this one for the third time
-	envHold = "POINTS_HOLD" // "room: name": the process makes the file hold there, once, and waits until it is gone
-)
-
-// heedPoints is called by this test binary where it plays icewright.
-func heedPoints() {
-	log, kill, hold := os.Getenv(envLog), os.Getenv(envKill), os.Getenv(envHold)
-	if log == "" && kill == "" && hold == "" {
-		return
-	}
-	var mu sync.Mutex
-	seen := map[string]int{}
-	point.Listen(func(name string) {
-		mu.Lock()
-		defer mu.Unlock()
-		seen[name]++
-		if log != "" {
-			f, err := os.OpenFile(log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-			if err != nil {
-				panic(err)
-			}
-			fmt.Fprintln(f, name)
-			f.Close()
-		}
-		if hold == name && seen[name] == 1 {
-			if err := os.WriteFile("hold", nil, 0o644); err != nil {
-				panic(err)
-			}
-			for {
-				if _, err := os.Stat("hold"); errors.Is(err, fs.ErrNotExist) {
-					break
-				}
-				time.Sleep(time.Millisecond)
-			}
-		}
-		if kill == fmt.Sprintf("%d %s", seen[name], name) {
-			if status, err := os.ReadFile("/proc/self/status"); err == nil {
-				if err := os.WriteFile("peak", status, 0o644); err != nil {
-					panic(err)
-				}
-			}
-			self, err := os.FindProcess(os.Getpid())
-			if err != nil {
-				panic(err)
-			}
-			_ = self.Kill()
-			select {} // it is on its way
-		}
-	})
-}
 
 // scene is a load that is killed on its way. The table has partitions x and y, 100 rows of version 0 each,
 // unless the load is its first.
@@ -115,19 +64,48 @@ var scenes = []scene{
 	{name: "a swap that spills", rows: map[string]int{"x": 1_000_000, "y": 100}, args: []string{"--memory", "64MiB"}, large: true},
 }
 
+// envVenue has TestKilledAtEveryPoint play on another catalog than SQLite: a venue in JSON. Package interop, which
+// has servers, runs this test so.
+const envVenue = "POINTS_VENUE"
+
+// venue is the catalog that scenes are played on. The zero venue is the lake of the working directory.
+type venue struct {
+	URI, Warehouse string
+	Props          iceberg.Properties
+	// Never are points that no load comes to there.
+	Never []string
+}
+
+func venueOf(t *testing.T) (v venue, other bool) {
+	t.Helper()
+	text := os.Getenv(envVenue)
+	if text == "" {
+		return v, false
+	}
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%s: %v", envVenue, err)
+	}
+	return v, true
+}
+
 // TestKilledAtEveryPoint: a process that is killed, wherever, leaves the table as it was or as it is to be, and a
 // plain rerun makes it what it is to be, once, adding nothing to what the dead one left behind.
 func TestKilledAtEveryPoint(t *testing.T) {
-	y := tally.Of(t, "SIGKILL at every point that the source names, at the first and the last time that the process comes by")
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}
-	named := pointsInSource(t)
+	v, other := venueOf(t)
+	survived := func(*testing.T, ...int) {} // interop counts its own
+	if !other {
+		y := tally.Of(t, "SIGKILL at every point that the source names, at the first and the last time that the process comes by")
+		survived = func(t *testing.T, kept ...int) { y.Survived(t, kept...) }
+	}
+	named := slices.DeleteFunc(pointsInSource(t), func(name string) bool { return slices.Contains(v.Never, name) })
 	reached := map[string]bool{}
 	for _, s := range scenes {
 		counts := map[string]int{}
-		p := newPlay(t, s)
-		p.mustEnd(p.command(envLog + "=" + filepath.Join(p.dir, "points")))
+		p := newPlay(t, s, v)
+		p.mustEnd(p.command(fault.LogPoints + "=" + filepath.Join(p.dir, "points")))
 		p.check("without a kill", false)
 		log, err := os.ReadFile(filepath.Join(p.dir, "points"))
 		if err != nil {
@@ -135,6 +113,11 @@ func TestKilledAtEveryPoint(t *testing.T) {
 		}
 		for name := range strings.Lines(string(log)) {
 			counts[strings.TrimSpace(name)]++
+		}
+		for _, name := range v.Never {
+			if counts[name] > 0 {
+				t.Errorf("a load comes to %q", name)
+			}
 		}
 		for _, name := range named {
 			n := counts[name]
@@ -152,14 +135,17 @@ func TestKilledAtEveryPoint(t *testing.T) {
 					which = "once"
 				}
 				t.Run(fmt.Sprintf("%s, %s, %s", s.name, name, which), func(t *testing.T) {
-					p := newPlay(t, s)
-					p.mustDie(p.command(fmt.Sprintf("%s=%d %s", envKill, nth, name)))
+					if other {
+						t.Parallel() // it waits for servers
+					}
+					p := newPlay(t, s, v)
+					p.mustDie(p.command(fmt.Sprintf("%s=%d %s", fault.KillAt, nth, name)))
 					p.check("killed", true)
 					kept := []int{1, 2, 3, 5, 6, 8}
 					if s.rival {
 						kept = append(kept, 4)
 					}
-					y.Survived(t, kept...)
+					survived(t, kept...)
 				})
 			}
 		}
@@ -171,15 +157,15 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	}
 }
 
-// pointsInSource are the names of the points that the module's source has, each once.
+// pointsInSource are the names of the points that the module's source has, each once. What is internal is for tests.
 func pointsInSource(t *testing.T) (names []string) {
 	t.Helper()
 	at := map[string]string{}
 	err := filepath.WalkDir(gendoc.Root(t), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() && strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") {
-			if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".") {
-				return fs.SkipDir
-			}
+		if err == nil && d.IsDir() && (strings.HasPrefix(d.Name(), ".") || d.Name() == "internal") {
+			return fs.SkipDir
+		}
+		if err != nil || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") {
 			return err
 		}
 		set := token.NewFileSet()
@@ -230,13 +216,26 @@ func pointsInSource(t *testing.T) (names []string) {
 type play struct {
 	bench
 	s     scene
+	ident table.Identifier
 	where catalog.Config
+	flags []string // that say where
 }
 
-func newPlay(t *testing.T, s scene) *play {
+// plays are counted, so that each has a table of its own in a catalog that they share.
+var plays atomic.Int64
+
+func newPlay(t *testing.T, s scene, v venue) *play {
 	t.Helper()
 	dir := t.TempDir()
-	p := &play{bench: bench{t, dir}, s: s, where: catalog.Config{Dir: dir, Home: dir}}
+	p := &play{bench: bench{t, dir}, s: s, where: catalog.Config{Dir: dir, Home: dir}, ident: table.Identifier{"a", "t"}}
+	if v.URI != "" {
+		p.ident = table.Identifier{"killed", fmt.Sprintf("t%d_%d", os.Getpid(), plays.Add(1))}
+		p.where.URI, p.where.Warehouse, p.where.Props = v.URI, v.Warehouse, v.Props
+		p.flags = []string{"--catalog-uri", v.URI, "--warehouse", v.Warehouse}
+		for _, key := range slices.Sorted(maps.Keys(v.Props)) {
+			p.flags = append(p.flags, "--catalog-prop", key+"="+v.Props[key])
+		}
+	}
 	if err := os.WriteFile(filepath.Join(dir, "schema.yaml"), []byte("columns: {p: string, n: long, v: string}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -258,6 +257,8 @@ func newPlay(t *testing.T, s scene) *play {
 	}
 	return p
 }
+
+func (p *play) name() string { return catalog.FormatIdentifier(p.ident) }
 
 // csv writes rows of a version; y's are always of version 0. Long values of many rows don't compress.
 func (p *play) csv(name string, rows map[string]int, version string) {
@@ -290,7 +291,7 @@ func (p *play) load(j job.Job) job.Receipt {
 	for i, name := range j.Sources {
 		j.Sources[i] = filepath.Join(p.dir, name)
 	}
-	j.Table, j.Catalog = "a.t", p.where
+	j.Table, j.Catalog = p.name(), p.where
 	r, err := job.Load(context.WithoutCancel(p.t.Context()), j)
 	if err != nil {
 		p.t.Fatalf("load %v: %v", j.Sources, err)
@@ -300,14 +301,15 @@ func (p *play) load(j job.Job) job.Receipt {
 
 // command is the scene's load, as a process that is told about points.
 func (p *play) command(env ...string) *exec.Cmd {
-	args := append([]string{"load", "in.csv", "--table", "a.t", "--workers", "1", "--progress", "none", "--spill-dir", p.dir}, p.s.args...)
+	args := append([]string{"load", "in.csv", "--table", p.name(), "--workers", "1", "--progress", "none", "--spill-dir", p.dir}, p.s.args...)
+	args = append(args, p.flags...)
 	if p.s.first {
 		args = append(args, "--partition-by", cmp.Or(p.s.by, "p"), "--schema", "schema.yaml")
 	}
 	cmd := p.bench.command(args...)
 	cmd.Env = append(cmd.Env, env...)
 	if p.s.rival {
-		cmd.Env = append(cmd.Env, envHold+"=publish: planned")
+		cmd.Env = append(cmd.Env, fault.HoldAt+"=publish: planned")
 	}
 	return cmd
 }
@@ -322,7 +324,7 @@ func (p *play) run(cmd *exec.Cmd) (code int, output string) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	hold := filepath.Join(p.dir, "hold")
+	hold := filepath.Join(p.dir, fault.Held)
 	for {
 		select {
 		case err := <-done:
@@ -368,7 +370,7 @@ func (p *play) mustBeBounded() {
 	if slices.Contains(p.s.args, "64MiB") {
 		budget = 64 << 10
 	}
-	text, err := os.ReadFile(filepath.Join(p.dir, "peak"))
+	text, err := os.ReadFile(filepath.Join(p.dir, fault.Peak))
 	if errors.Is(err, fs.ErrNotExist) && runtime.GOOS != "linux" {
 		return
 	}
@@ -421,7 +423,7 @@ func (p *play) check(when string, died bool) {
 		j.PartitionBy, j.Schema = cmp.Or(p.s.by, "p"), filepath.Join(p.dir, "schema.yaml")
 	}
 	if p.s.fails {
-		j.Table, j.Catalog, j.Sources = "a.t", p.where, []string{filepath.Join(p.dir, "in.csv")}
+		j.Table, j.Catalog, j.Sources = p.name(), p.where, []string{filepath.Join(p.dir, "in.csv")}
 		if _, err := job.Load(context.WithoutCancel(p.t.Context()), j); exitCode(p.t.Context(), err) != exitInput {
 			p.t.Errorf("%s, the rerun: %v", when, err)
 		}
@@ -472,7 +474,7 @@ func (p *play) table() (*catalog.Catalog, *table.Table) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	tbl, err := cat.LoadTable(context.WithoutCancel(p.t.Context()), table.Identifier{"a", "t"})
+	tbl, err := cat.LoadTable(context.WithoutCancel(p.t.Context()), p.ident)
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		p.t.Fatal(err)
 	}
@@ -522,6 +524,10 @@ func (p *play) litter() (paths []string) {
 	p.t.Helper()
 	cat, tbl := p.table()
 	defer cat.Close()
+	if tbl == nil && len(p.flags) > 0 {
+		p.t.Error("the table is gone")
+		return nil
+	}
 	if tbl == nil {
 		_ = filepath.WalkDir(filepath.Join(p.dir, "lake", "warehouse"), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {

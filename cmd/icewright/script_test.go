@@ -18,10 +18,12 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/icewright/icewright/internal/fault"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"icewright": func() { heedPoints(); main() }})
+	testscript.Main(m, map[string]func(){"icewright": func() { fault.HeedPoints(); main() }})
 }
 
 // The scripts are the manual of the command line, executed: each tells one story.

@@ -31,7 +31,9 @@
 //	credentials expire after 20 requests   the key that was used is refused from then on (Proxy only)
 //
 // "#2 to #4" is each of them, "#5 on" every one from there. Every sentence must come true, or the test
-// fails: a fault that nobody met proves nothing. Imported by tests only.
+// fails: a fault that nobody met proves nothing.
+//
+// What befalls a process is said by its environment: see HeedPoints. Imported by tests only.
 package fault
 
 import (

@@ -11,7 +11,7 @@ var guarantees = []guarantee{
 	{
 		1, "**Atomic.** A reader sees the slice before the run or after it, nothing between.",
 		"Data files are staged where no snapshot refers to them. One commit, which the catalog takes as one step, makes all of them visible.",
-		[]string{"job.TestReaderNeverSeesHalf", "interop.TestAReaderSeesBeforeOrAfter", "cmd/icewright.TestKilledAtEveryPoint"},
+		[]string{"job.TestReaderNeverSeesHalf", "interop.TestAReaderSeesBeforeOrAfter", "cmd/icewright.TestKilledAtEveryPoint", "interop.TestKilledAtEveryPoint"},
 	},
 	{
 		2, "**Idempotent.** The same input gives the same rows, and a rerun that would change nothing publishes nothing.",
@@ -21,7 +21,7 @@ var guarantees = []guarantee{
 	{
 		3, "**Exactly once.** One attempt makes at most one snapshot, and any number of attempts have the effect of one.",
 		"The commit names its attempt and is pinned to the head that it was planned for. Without a clear answer the table is asked, never the memory.",
-		[]string{"writer/publish.TestFaults", "writer/publish.TestAnyFaults", "interop.TestFaultyServers", "cmd/icewright.TestKilledAtEveryPoint"},
+		[]string{"writer/publish.TestFaults", "writer/publish.TestAnyFaults", "interop.TestFaultyServers", "cmd/icewright.TestKilledAtEveryPoint", "interop.TestKilledAtEveryPoint"},
 	},
 	{
 		4, "**Isolated.** Runs on disjoint slices all land. On one slice the outcome is that of some serial order, and a zombie is fenced off.",
