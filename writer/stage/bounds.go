@@ -83,6 +83,39 @@ func (s *leafStats) addDecimal(v decimal128.Num) {
 
 func (s *leafStats) own() { s.loText, s.hiText = slices.Clone(s.loText), slices.Clone(s.hiText) }
 
+// addTextStats adds the texts between offsets. Most are told from the bounds by their first eight bytes.
+func addTextStats(s *leafStats, data []byte, offsets []int32) {
+	if len(offsets) < 2 {
+		return
+	}
+	text := func(i int) []byte { return data[offsets[i]:offsets[i+1]:offsets[i+1]] }
+	if !s.set {
+		s.addText(text(0))
+	}
+	lo, hi := textStart(s.loText), textStart(s.hiText)
+	for i := range len(offsets) - 1 {
+		t := text(i)
+		switch p := textStart(t); {
+		case p <= lo && bytes.Compare(t, s.loText) < 0:
+			s.loText, lo = t, p
+		case p >= hi && bytes.Compare(t, s.hiText) > 0:
+			s.hiText, hi = t, p
+		}
+	}
+}
+
+// textStart orders texts as they are ordered, as far as eight bytes tell.
+func textStart(b []byte) uint64 {
+	if len(b) >= 8 {
+		return binary.BigEndian.Uint64(b)
+	}
+	p := uint64(0)
+	for i, c := range b {
+		p |= uint64(c) << (56 - 8*i)
+	}
+	return p
+}
+
 // merge adds the statistics of another row group of the file.
 func (s *leafStats) merge(l *leaf, o *leafStats) {
 	s.bytes += o.bytes

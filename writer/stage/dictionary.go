@@ -4,110 +4,138 @@ import (
 	"encoding/binary"
 	"math/bits"
 
-	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/apache/arrow-go/v18/parquet"
 )
 
-// dictionary codes the values of one column of a row group. Hashing here and handing arrow-go
-// the codes costs a third of what its own dictionary encoder does. It is reused from column to
-// column.
+// entries are those of a dictionary, in the order of their codes: words, or texts.
+type entries struct {
+	words []uint64
+	data  []byte
+	ends  []int32 // of texts in data; ends[0] is 0
+}
+
+func (k *entries) len() int { return max(len(k.words), len(k.ends)-1) }
+
+func (k *entries) text(code int) []byte { return k.data[k.ends[code]:k.ends[code+1]] }
+
+// truncate leaves the first ends entries of texts.
+func (k *entries) truncate(ends int) {
+	k.ends = k.ends[:ends]
+	if ends == 0 {
+		k.data = nil
+	} else {
+		k.data = k.data[:k.ends[ends-1]]
+	}
+}
+
+// appendPlain appends the entries as a dictionary page has them.
+func (k *entries) appendPlain(b []byte, typ parquet.Type) []byte {
+	switch typ {
+	case parquet.Types.ByteArray:
+		return appendPlainTexts(b, k.data, k.ends)
+	case parquet.Types.Int32, parquet.Types.Float:
+		return append(b, bytesOf(widened[int32](k.words))...)
+	}
+	return append(b, bytesOf(k.words)...)
+}
+
+// dictionary codes the values of one column. It is reused from column to column: what
+// lasts is the entries.
 type dictionary struct {
 	table []int32 // code+1 by hash, open addressing
 	codes []int32
-	words []uint64 // entries that are words
-	data  []byte   // entries that are texts
-	ends  []int32  // of entries in data; ends[0] is 0
+	known entries // of a sample
 }
 
 // Whether a dictionary pays is guessed from a sample, because building one that does not pay
 // costs more than it could save.
 const (
 	sampleSize  = 1024
-	tableStart  = 4096
+	tableStart  = 2 * sampleSize
 	maxDistinct = sampleSize * 3 / 4
 )
 
-func (d *dictionary) reset(n int) {
-	if len(d.table) == 0 {
-		d.table, d.data = make([]int32, tableStart), noText
-	}
-	clear(d.table)
+// reset makes codes for n values and a table of the words or texts that k has.
+func (d *dictionary) reset(n int, k *entries) {
 	d.codes = growTo(d.codes, n)
-	d.words, d.data, d.ends = d.words[:0], d.data[:0], append(d.ends[:0], 0)
+	size := tableStart
+	for size < 4*k.len() {
+		size *= 4
+	}
+	d.table = growTo(d.table, size)
+	clear(d.table)
+	for code, w := range k.words {
+		place(d.table, hashWord(w), code)
+	}
+	for code := range len(k.ends) - 1 {
+		place(d.table, hashText(k.text(code)), code)
+	}
 }
 
-// codeWords fills codes for vals. False means that a dictionary of at
-// most limit bytes would not make the column smaller; width is what a plain value takes.
-func codeWords[T uint32 | uint64](d *dictionary, vals []T, width int, limit int64) bool {
-	n := len(vals)
-	if n > 2*sampleSize && !worthSampling(d, n, func(i int) bool { return d.addWord(uint64(vals[i])) }) {
+// codeWords fills codes for vals, and adds to k those that it lacks. False means that a dictionary, of
+// limit bytes at most, would not make vals smaller: then what it added is to be taken away. width is what a plain
+// value takes.
+func codeWords[T int32 | int64](d *dictionary, k *entries, vals []T, width int, limit int64) bool {
+	n, known := len(vals), len(k.words)
+	if n > 2*sampleSize && len(k.words) == 0 && !d.worthWords(n, func(i int) uint64 { return word(vals[i]) }) {
 		return false
 	}
-	d.reset(n)
-	most := min(int(limit)/width, n/2+1)
+	d.reset(n, k)
+	most := min(int(limit)/width, known+n/2+1)
+	mask := uint64(len(d.table) - 1)
 	for i, v := range vals {
-		w := uint64(v)
-		h := hashWord(w) & uint64(len(d.table)-1)
+		w := word(v)
+		h := hashWord(w) & mask
 		for {
-			k := d.table[h]
-			if k == 0 {
-				if len(d.words) >= most {
+			c := d.table[h]
+			if c == 0 {
+				if len(k.words) >= most {
 					return false
 				}
-				d.words = append(d.words, w)
-				d.table[h] = int32(len(d.words))
-				d.codes[i] = int32(len(d.words) - 1)
-				if 2*len(d.words) > len(d.table) {
-					d.growWords()
+				k.words = append(k.words, w)
+				d.table[h] = int32(len(k.words))
+				d.codes[i] = int32(len(k.words) - 1)
+				if 2*len(k.words) > len(d.table) {
+					d.reset(n, k)
+					mask = uint64(len(d.table) - 1)
 				}
 				break
 			}
-			if d.words[k-1] == w {
-				d.codes[i] = k - 1
+			if k.words[c-1] == w {
+				d.codes[i] = c - 1
 				break
 			}
-			h = (h + 1) & uint64(len(d.table)-1)
+			h = (h + 1) & mask
 		}
 	}
-	return pays(n, len(d.words), int64(width)*int64(len(d.words)), int64(width)*int64(n))
+	return pays(n, len(k.words), width*(len(k.words)-known), width*n)
 }
 
-// worthSampling looks at values spread over the column; isNew adds value i to the dictionary
-// and tells whether it was not there.
-func worthSampling(d *dictionary, n int, isNew func(i int) bool) bool {
-	d.reset(0)
-	distinct := 0
-	for k := range sampleSize {
-		if isNew(int(int64(k) * int64(n) / sampleSize)) {
-			distinct++
+func word[T int32 | int64](v T) uint64 { return unsigned(v) }
+
+// worthWords looks at values spread over the column.
+func (d *dictionary) worthWords(n int, at func(i int) uint64) bool {
+	d.known.words = d.known.words[:0]
+	d.reset(0, &entries{})
+	mask := uint64(len(d.table) - 1)
+sample:
+	for s := range sampleSize {
+		w := at(int(int64(s) * int64(n) / sampleSize))
+		h := hashWord(w) & mask
+		for ; d.table[h] != 0; h = (h + 1) & mask {
+			if d.known.words[d.table[h]-1] == w {
+				continue sample
+			}
 		}
+		d.known.words = append(d.known.words, w)
+		d.table[h] = int32(len(d.known.words))
 	}
-	return distinct <= maxDistinct
+	return len(d.known.words) <= maxDistinct
 }
 
-// pays compares a dictionary and its indices with the plain values, before compression.
-func pays(n, entries int, dictBytes, plainBytes int64) bool {
-	return n > 0 && dictBytes+int64(n)*int64(bits.Len(uint(max(entries-1, 1))))/8 < plainBytes
-}
-
-func (d *dictionary) addWord(w uint64) bool {
-	h := hashWord(w) & uint64(len(d.table)-1)
-	for d.table[h] != 0 {
-		if d.words[d.table[h]-1] == w {
-			return false
-		}
-		h = (h + 1) & uint64(len(d.table)-1)
-	}
-	d.words = append(d.words, w)
-	d.table[h] = int32(len(d.words))
-	return true
-}
-
-func (d *dictionary) growWords() {
-	table := make([]int32, 4*len(d.table))
-	for c, w := range d.words {
-		place(table, hashWord(w), c)
-	}
-	d.table = table
+// pays compares n codes of a dictionary, with what they added to it, with the plain values, before compression.
+func pays(n, entries, added, plain int) bool {
+	return n == 0 || added+n*bits.Len(uint(max(entries-1, 1)))/8 < plain
 }
 
 func place(table []int32, hash uint64, code int) {
@@ -119,65 +147,70 @@ func place(table []int32, hash uint64, code int) {
 }
 
 // codeTexts fills codes for the values that lie between offsets; see codeWords.
-func codeTexts(d *dictionary, data []byte, offsets []int32, limit int64) bool {
+func codeTexts(d *dictionary, k *entries, data []byte, offsets []int32, limit int64) bool {
 	n := len(offsets) - 1
-	text := func(i int) []byte { return data[offsets[i]:offsets[i+1]] }
-	if n > 2*sampleSize && !worthSampling(d, n, func(i int) bool { return d.addText(text(i)) }) {
-		return false
-	}
-	d.reset(n)
-	for i := range n {
-		s := text(i)
-		h := hashText(s) & uint64(len(d.table)-1)
-		for {
-			k := d.table[h]
-			if k == 0 {
-				if int64(len(d.data)+len(s)+4*len(d.ends)) > limit || len(d.ends) > n/2+1 {
-					return false
-				}
-				d.data = append(d.data, s...)
-				d.ends = append(d.ends, int32(len(d.data)))
-				code := len(d.ends) - 2
-				d.table[h] = int32(code + 1)
-				d.codes[i] = int32(code)
-				if 2*len(d.ends) > len(d.table) {
-					d.growTexts()
-				}
-				break
-			}
-			if string(d.text(int(k-1))) == string(s) {
-				d.codes[i] = k - 1
-				break
-			}
-			h = (h + 1) & uint64(len(d.table)-1)
-		}
-	}
-	entries := len(d.ends) - 1
-	return pays(n, entries, int64(len(d.data)+4*entries), int64(offsets[n]-offsets[0])+4*int64(n))
-}
-
-func (d *dictionary) text(code int) []byte { return d.data[d.ends[code]:d.ends[code+1]] }
-
-func (d *dictionary) addText(s []byte) bool {
-	h := hashText(s) & uint64(len(d.table)-1)
-	for d.table[h] != 0 {
-		if string(d.text(int(d.table[h]-1))) == string(s) {
+	if len(k.ends) == 0 {
+		if n > 2*sampleSize && !d.worthTexts(data, offsets) {
 			return false
 		}
-		h = (h + 1) & uint64(len(d.table)-1)
+		k.ends = append(k.ends, 0)
 	}
-	d.data = append(d.data, s...)
-	d.ends = append(d.ends, int32(len(d.data)))
-	d.table[h] = int32(len(d.ends) - 1)
-	return true
+	known, size := len(k.ends), len(k.data)
+	d.reset(n, k)
+	mask := uint64(len(d.table) - 1)
+	for i := range n {
+		s := data[offsets[i]:offsets[i+1]]
+		h := hashText(s) & mask
+		for {
+			c := d.table[h]
+			if c == 0 {
+				if int64(len(k.data)+len(s)+4*len(k.ends)) > limit || len(k.ends) > known+n/2+1 {
+					return false
+				}
+				k.data = append(k.data, s...)
+				k.ends = append(k.ends, int32(len(k.data)))
+				code := len(k.ends) - 2
+				d.table[h] = int32(code + 1)
+				d.codes[i] = int32(code)
+				if 2*len(k.ends) > len(d.table) {
+					d.reset(n, k)
+					mask = uint64(len(d.table) - 1)
+				}
+				break
+			}
+			if string(k.text(int(c-1))) == string(s) {
+				d.codes[i] = c - 1
+				break
+			}
+			h = (h + 1) & mask
+		}
+	}
+	added := len(k.data) - size + 4*(len(k.ends)-known)
+	return pays(n, len(k.ends)-1, added, int(offsets[n]-offsets[0])+4*n)
 }
 
-func (d *dictionary) growTexts() {
-	table := make([]int32, 4*len(d.table))
-	for c := range len(d.ends) - 1 {
-		place(table, hashText(d.text(c)), c)
+// worthTexts looks at values spread over the column.
+func (d *dictionary) worthTexts(data []byte, offsets []int32) bool {
+	n := len(offsets) - 1
+	k := &d.known
+	k.data, k.ends = k.data[:0], append(k.ends[:0], 0)
+	d.reset(0, &entries{})
+	mask := uint64(len(d.table) - 1)
+sample:
+	for s := range sampleSize {
+		i := int(int64(s) * int64(n) / sampleSize)
+		text := data[offsets[i]:offsets[i+1]]
+		h := hashText(text) & mask
+		for ; d.table[h] != 0; h = (h + 1) & mask {
+			if string(k.text(int(d.table[h]-1))) == string(text) {
+				continue sample
+			}
+		}
+		k.data = append(k.data, text...)
+		k.ends = append(k.ends, int32(len(k.data)))
+		d.table[h] = int32(len(k.ends) - 1)
 	}
-	d.table = table
+	return len(k.ends)-1 <= maxDistinct
 }
 
 func hashWord(w uint64) uint64 {
@@ -202,29 +235,4 @@ func hashText(s []byte) uint64 {
 	}
 	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15, b^uint64(len(s))*0x9fb21c651e98df25^0xd1342543de82ef95)
 	return hi ^ lo
-}
-
-// spaced spreads codes over the slots that exist in their list, as arrow-go wants them: a code
-// of 0 and an unset bit where the slot has no value.
-func spaced(codes []int32, def []int16, l *leaf, outCodes []int32, outValid []byte) ([]int32, []byte) {
-	outCodes = outCodes[:0]
-	outValid = outValid[:0]
-	next := 0
-	for _, d := range def {
-		if d < l.listDef {
-			continue
-		}
-		at := len(outCodes)
-		if at%8 == 0 {
-			outValid = append(outValid, 0)
-		}
-		code := int32(0)
-		if d == l.maxDef {
-			code = codes[next]
-			next++
-			bitutil.SetBit(outValid, at)
-		}
-		outCodes = append(outCodes, code)
-	}
-	return outCodes, outValid
 }

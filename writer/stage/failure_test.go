@@ -191,6 +191,7 @@ func TestPropertiesThatCannotBeUsed(t *testing.T) {
 		{"write.target-file-size-bytes", "0", ErrProperty},
 		{"write.parquet.row-group-size-bytes", "big", ErrProperty},
 		{"write.parquet.page-version", "3", ErrProperty},
+		{encodingsKey, "delta", ErrProperty},
 		{"write.metadata.metrics.default", "truncate(0)", ErrProperty},
 		{"write.metadata.metrics.column.a", "some", ErrProperty},
 		{"write.format.default", "orc", ErrUnsupported},

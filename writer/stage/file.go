@@ -1,9 +1,8 @@
 package stage
 
 import (
-	"bytes"
+	"bufio"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +10,6 @@ import (
 	"io/fs"
 	"sync"
 
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
@@ -33,6 +30,14 @@ type fileTask struct {
 	part   *part
 	index  int // among the partition's files
 	groups []*rowGroup
+}
+
+func (t fileTask) rows() int64 {
+	n := int64(0)
+	for _, g := range t.groups {
+		n += g.rows
+	}
+	return n
 }
 
 // assembly collects the row groups of one partition and cuts them into files. Segments finish
@@ -101,6 +106,7 @@ type fileWriter struct {
 	logical   map[int]string
 	spill     *spillFile
 	carried   bool
+	buffers   sync.Pool // of *bufio.Writer
 
 	id    uuid.UUID // of the call of Stage, in the names of its files
 	mu    sync.Mutex
@@ -118,6 +124,7 @@ func newFileWriter(fsys iceio.WriteFileIO, meta table.Metadata, enc *encoder, sp
 		schema:    meta.CurrentSchema(), spec: meta.PartitionSpec(),
 		schemaDoc: string(doc), logical: map[int]string{}, begun: map[string]bool{},
 	}
+	w.buffers.New = func() any { return bufio.NewWriterSize(nil, 256<<10) }
 	if order := meta.SortOrder(); order.Len() > 0 {
 		w.sortOrder = order.OrderID()
 	}
@@ -161,7 +168,7 @@ func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, e
 		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err))
 	}
 	point.Reach("stage: data file begun")
-	size, meta, sum, err := w.content(ctx, out, t.groups)
+	size, sum, err := w.content(ctx, out, t.groups)
 	if err != nil {
 		return slice.StagedFile{}, errors.Join(fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err)), catalog.Abort(w.fsys, location, out))
 	}
@@ -169,7 +176,7 @@ func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, e
 		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err))
 	}
 	point.Reach("stage: data file written")
-	df, err := w.dataFile(location, size, t, meta)
+	df, err := w.dataFile(location, size, t)
 	if err != nil {
 		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err))
 	}
@@ -177,97 +184,70 @@ func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, e
 }
 
 // content writes the row groups one after the other, and a footer for all of them.
-func (w *fileWriter) content(ctx context.Context, out io.Writer, groups []*rowGroup) (size int64, meta *metadata.FileMetaData, sum digest.Sum, err error) {
+func (w *fileWriter) content(ctx context.Context, out io.Writer, groups []*rowGroup) (size int64, sum digest.Sum, err error) {
+	foot := newFooter(w.enc.root, w.enc.leaves, w.enc.set)
+	to := w.buffers.Get().(*bufio.Writer)
+	defer w.buffers.Put(to)
+	to.Reset(out)
+	if _, err := to.WriteString(parquetMagic); err != nil {
+		return 0, sum, err
+	}
 	for _, g := range groups {
 		sum = sum.Add(g.digest)
-	}
-	kv := metadata.NewKeyValueMetadata()
-	for _, e := range [][2]string{{schemaKey, w.schemaDoc}, {digest.FooterKey, sum.String()}} {
-		if err := kv.Append(e[0], e[1]); err != nil {
-			return 0, nil, sum, err
-		}
-	}
-	// arrow-go has no API to put encoded row groups together, but its metadata can be joined: this
-	// writer only makes the footer that they are added to.
-	fw, err := file.NewParquetWriterWithError(io.Discard, w.enc.root, file.WithWriterProps(w.enc.props), file.WithWriteMetadata(kv))
-	if err != nil {
-		return 0, nil, sum, err
-	}
-	if meta, err = fw.FileMetadata(); err != nil {
-		return 0, nil, sum, err
-	}
-	if _, err := io.WriteString(out, parquetMagic); err != nil {
-		return 0, nil, sum, err
-	}
-	size = int64(len(parquetMagic))
-	for i, g := range groups {
 		if err := context.Cause(ctx); err != nil {
-			return 0, nil, sum, err
+			return 0, sum, err
 		}
-		if err := w.copyGroup(out, g); err != nil {
-			return 0, nil, sum, err
+		if err := w.copyGroup(to, g); err != nil {
+			return 0, sum, err
+		}
+		if err := to.Flush(); err != nil {
+			return 0, sum, err
 		}
 		point.Reach("stage: row group written")
-		move(g.meta, size-int64(len(parquetMagic)), int16(i))
-		if err := meta.AppendRowGroups(g.meta); err != nil {
-			return 0, nil, sum, err
+		if err := foot.add(g); err != nil {
+			return 0, sum, err
 		}
-		size += g.size
 	}
-	var footer bytes.Buffer
-	n, err := meta.WriteTo(&footer, nil)
+	tail, err := foot.finish([2]string{schemaKey, w.schemaDoc}, [2]string{digest.FooterKey, sum.String()})
 	if err != nil {
-		return 0, nil, sum, err
+		return 0, sum, err
 	}
-	tail := append(binary.LittleEndian.AppendUint32(footer.Bytes(), uint32(n)), parquetMagic...)
 	if _, err := out.Write(tail); err != nil {
-		return 0, nil, sum, err
+		return 0, sum, err
 	}
-	return size + int64(len(tail)), meta, sum, nil
+	return foot.at + int64(len(tail)), sum, nil
 }
 
-// move adds by to every offset of the one row group in meta.
-func move(meta *metadata.FileMetaData, by int64, ordinal int16) {
-	rg := meta.RowGroups[0]
-	rg.Ordinal = &ordinal
-	if rg.FileOffset != nil {
-		at := *rg.FileOffset + by
-		rg.FileOffset = &at
-	}
-	for _, c := range rg.Columns {
-		c.FileOffset += by
-		m := c.MetaData
-		m.DataPageOffset += by
-		if m.DictionaryPageOffset != nil {
-			at := *m.DictionaryPageOffset + by
-			m.DictionaryPageOffset = &at
+func (w *fileWriter) copyGroup(to *bufio.Writer, g *rowGroup) error {
+	var buf []byte
+	for i := range g.chunks {
+		for _, b := range g.chunks[i].pages {
+			if b.data != nil {
+				if _, err := to.Write(b.data); err != nil {
+					return err
+				}
+				continue
+			}
+			buf = growTo(buf, int(min(b.at.size, 1<<20)))
+			for done := int64(0); done < b.at.size; {
+				n := min(int64(len(buf)), b.at.size-done)
+				if err := w.spill.read(extent{b.at.off + done, n}, buf); err != nil {
+					return err
+				}
+				if _, err := to.Write(buf[:n]); err != nil {
+					return err
+				}
+				done += n
+			}
 		}
-	}
-}
-
-func (w *fileWriter) copyGroup(out io.Writer, g *rowGroup) error {
-	if g.data != nil {
-		_, err := out.Write(g.data)
-		return err
-	}
-	buf := make([]byte, min(g.at.size, 1<<20))
-	for done := int64(0); done < g.at.size; {
-		n := min(int64(len(buf)), g.at.size-done)
-		if err := w.spill.read(extent{g.at.off + done, n}, buf); err != nil {
-			return err
-		}
-		if _, err := out.Write(buf[:n]); err != nil {
-			return err
-		}
-		done += n
 	}
 	return nil
 }
 
 // dataFile is the manifest's description of a file.
-func (w *fileWriter) dataFile(location string, size int64, t fileTask, meta *metadata.FileMetaData) (iceberg.DataFile, error) {
+func (w *fileWriter) dataFile(location string, size int64, t fileTask) (iceberg.DataFile, error) {
 	b, err := iceberg.NewDataFileBuilder(w.spec, iceberg.EntryContentData, location, iceberg.ParquetFile,
-		t.part.partition.Values, w.logical, nil, meta.NumRows, size)
+		t.part.partition.Values, w.logical, nil, t.rows(), size)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +256,7 @@ func (w *fileWriter) dataFile(location string, size int64, t fileTask, meta *met
 	for i, l := range w.enc.leaves {
 		var s leafStats
 		for _, g := range t.groups {
-			s.merge(l, &g.stats[i])
+			s.merge(l, &g.chunks[i].stats)
 		}
 		sizes[l.id] += s.bytes
 		if !l.mode.counted {
@@ -296,24 +276,17 @@ func (w *fileWriter) dataFile(location string, size int64, t fileTask, meta *met
 	}
 	b.ColumnSizes(sizes).ValueCounts(values).NullValueCounts(nulls).NaNValueCounts(nans)
 	b.LowerBoundValues(lowers).UpperBoundValues(uppers)
-	var splits []int64
-	for i := range meta.RowGroups {
-		splits = append(splits, chunkStart(meta, i))
+	splits := make([]int64, len(t.groups))
+	at := int64(len(parquetMagic))
+	for i, g := range t.groups {
+		splits[i] = at
+		at += g.size
 	}
 	b.SplitOffsets(splits)
 	if w.sortOrder != 0 {
 		b.SortOrderID(w.sortOrder)
 	}
 	return b.Build(), nil
-}
-
-// chunkStart is where row group i starts: at its first column's dictionary, or data.
-func chunkStart(meta *metadata.FileMetaData, i int) int64 {
-	m := meta.RowGroups[i].Columns[0].MetaData
-	if m.DictionaryPageOffset != nil && *m.DictionaryPageOffset > 0 {
-		return min(*m.DictionaryPageOffset, m.DataPageOffset)
-	}
-	return m.DataPageOffset
 }
 
 // removeAll deletes files, those that are not there included. It goes on after an error.

@@ -21,7 +21,8 @@ type settings struct {
 	dictSize       int64
 	pageVersion    parquet.DataPageVersion
 	codec          compress.Compression
-	level          int // of codec; compress.DefaultCompressionLevel where the table says none
+	level          int  // of codec; compress.DefaultCompressionLevel where the table says none
+	plain          bool // no encodings but plain values and dictionaries
 }
 
 // codecs by Iceberg's names. "lz4" is Hadoop's framing in parquet-mr and LZ4_RAW is what
@@ -36,8 +37,8 @@ var codecs = map[string]compress.Compression{
 	"lz4_raw":      compress.Codecs.Lz4Raw,
 }
 
-// levels are the compression levels that each codec's library takes.
-var levels = map[compress.Compression][2]int{
+// codecLevels are the compression levels that each codec's library takes.
+var codecLevels = map[compress.Compression][2]int{
 	compress.Codecs.Gzip:   {1, 9},
 	compress.Codecs.Zstd:   {1, 22},
 	compress.Codecs.Brotli: {0, 11},
@@ -83,8 +84,19 @@ func readSettings(props iceberg.Properties) (settings, error) {
 	default:
 		return s, fmt.Errorf("%w: %s is %q, not v1 or v2", ErrProperty, table.ParquetPageVersionKey, v)
 	}
+	switch v := strings.ToLower(props.Get(encodingsKey, "all")); v {
+	case "all":
+	case "plain":
+		s.plain = true
+	default:
+		return s, fmt.Errorf("%w: %s is %q, not all or plain", ErrProperty, encodingsKey, v)
+	}
 	return s, s.readCodec(props)
 }
+
+// encodingsKey is a property of icewright's own: "plain" is for readers that know dictionaries and plain
+// values alone, as Iceberg's in Spark before version 1.11, which knows the others.
+const encodingsKey = "icewright.parquet-encodings"
 
 func (s *settings) readCodec(props iceberg.Properties) error {
 	name := strings.ToLower(props.Get(table.ParquetCompressionKey, table.ParquetCompressionDefault))
@@ -102,7 +114,7 @@ func (s *settings) readCodec(props iceberg.Properties) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s is %q, no number", ErrProperty, table.ParquetCompressionLevelKey, text)
 	}
-	if bounds, ok := levels[codec]; ok && level != -1 {
+	if bounds, ok := codecLevels[codec]; ok && level != -1 {
 		if level < bounds[0] || level > bounds[1] {
 			return fmt.Errorf("%w: %s is %d, %s takes %d to %d",
 				ErrProperty, table.ParquetCompressionLevelKey, level, name, bounds[0], bounds[1])
@@ -124,19 +136,22 @@ func positive(props iceberg.Properties, key string, def int64) (int64, error) {
 	return v, nil
 }
 
-func (s settings) writerProperties(dictionary bool) *parquet.WriterProperties {
+// writerProperties are what a footer says of how its file was written.
+func (s settings) writerProperties() *parquet.WriterProperties {
 	return parquet.NewWriterProperties(
 		parquet.WithVersion(parquet.V2_LATEST),
 		parquet.WithCreatedBy(createdBy),
 		parquet.WithRootName("table"),
 		parquet.WithCompression(s.codec),
-		parquet.WithCompressionLevel(s.level),
-		parquet.WithDataPageSize(s.pageSize),
-		parquet.WithDataPageVersion(s.pageVersion),
-		parquet.WithDictionaryDefault(dictionary),
-		parquet.WithDictionaryPageSizeLimit(s.dictSize),
-		parquet.WithMaxRowGroupLength(1<<31-1),
 	)
+}
+
+// pageType is that of data pages, as Parquet numbers them.
+func (s settings) pageType() int64 {
+	if s.pageVersion == parquet.DataPageV2 {
+		return 3
+	}
+	return 0
 }
 
 // createdBy names the library that encodes, in the form that readers parse to work around

@@ -36,8 +36,11 @@ type worker struct {
 
 func newWorker(s *staging, set settings, as *arrow.Schema) (*worker, error) {
 	schema, order := s.meta.CurrentSchema(), s.meta.SortOrder()
-	w := &worker{staging: s, schema: as, enc: &encoder{set: set, props: set.writerProperties(true), plain: set.writerProperties(false)}}
+	w := &worker{staging: s, schema: as, enc: &encoder{set: set}}
 	var err error
+	if w.enc.zip, err = newCompressor(set.codec, set.level); err != nil {
+		return nil, err
+	}
 	if w.layouts, err = layouts(as); err != nil {
 		return nil, err
 	}
@@ -114,8 +117,8 @@ func (s *staging) write(ctx context.Context, t fileTask) error {
 		return err
 	}
 	for _, g := range t.groups {
-		s.encoded.Add(-int64(len(g.data)))
-		g.data, g.meta = nil, nil
+		s.encoded.Add(-g.inMemory())
+		g.chunks = nil
 	}
 	s.report(func(p *Progress) {
 		s.staged = append(s.staged, stagedFile{f, t.part.number, t.index})
@@ -204,12 +207,7 @@ func (w *worker) load(j *job) ([]column, error) {
 // the spill file. The last of a partition will be written at once.
 func (w *worker) hold(g *rowGroup, last bool) error {
 	if !last && w.encoded.Load()+g.size > w.plan.rowGroups {
-		at, err := w.spill.write(g.data)
-		if err != nil {
-			return err
-		}
-		g.at, g.data = at, nil
-		return nil
+		return g.spill(w.spill)
 	}
 	w.encoded.Add(g.size)
 	return nil
