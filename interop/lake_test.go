@@ -26,8 +26,10 @@ import (
 // lake is a catalog with its storage, as icewright and as the readers are told about it.
 type lake struct {
 	name string
-	// program is the icewright to start; "" is the usual build.
+	// program is the icewright to start, by its name; "" is the usual build.
 	program string
+	// env is what they find in their environment besides.
+	env []string
 	// dir is the working directory of every icewright started on the lake.
 	dir string
 	// flags lead icewright to the catalog; empty for the default one.
@@ -214,7 +216,7 @@ func (l *lake) startWith(t testing.TB, stdin *os.File, args ...string) *process 
 			p.Env = append(p.Env, kv)
 		}
 	}
-	p.Env = append(p.Env, "AWS_EC2_METADATA_DISABLED=true")
+	p.Env = append(append(p.Env, "AWS_EC2_METADATA_DISABLED=true"), l.env...)
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,16 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/icewright/icewright/internal/fault"
+	"github.com/icewright/icewright/internal/tally"
 )
 
 // zombie is a load that stands still, stopped by SIGSTOP, and goes on once its retry has ended.
@@ -94,8 +98,32 @@ func stoppedAtTheCatalog(t testing.TB, l *lake, method string, nth int64, source
 	return z
 }
 
+// stoppedAtThePoint starts a load that stands still when it comes to a point that the source names.
+func stoppedAtThePoint(t testing.TB, l *lake, point, source string, args []string) *zombie {
+	t.Helper()
+	heeding := *l
+	heeding.program, heeding.env = heeds(t).path, []string{fault.HoldAt + "=" + point}
+	z := &zombie{process: heeding.start(t, append([]string{"load", source}, args[2:]...)...), t: t}
+	held := filepath.Join(l.dir, fault.Held)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
+		if _, err := os.Stat(held); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the load does not come to %q\n%s", point, &z.stderr)
+		}
+	}
+	z.signal(syscall.SIGSTOP)
+	if err := os.Remove(held); err != nil {
+		t.Fatal(err)
+	}
+	z.wake = func() { z.signal(syscall.SIGCONT) }
+	return z
+}
+
 // TestZombies: a load stands still, its retry comes and ends, and the load goes on. It must not win.
 func TestZombies(t *testing.T) {
+	y := tally.Of(t, "SIGSTOP before it stages, when all is staged and while it commits, until its retry has ended")
 	r := newReader(t)
 	for _, backend := range []int{0, 1, 3} {
 		backend := backends[backend]
@@ -125,11 +153,7 @@ func TestZombies(t *testing.T) {
 				},
 				{name: "the other load has another slice", retry: "elsewhere.csv", want: stale.and(events("2024-01-16", 25, 3)), lands: true},
 			} {
-				stages := []string{"before it stages"}
-				if l.rest != nil {
-					stages = append(stages, "when all is staged", "while it commits")
-				}
-				for _, stage := range stages {
+				for _, stage := range []string{"before it stages", "when all is staged", "while it commits"} {
 					t.Run(c.name+", "+stage, func(t *testing.T) {
 						table := l.table(t)
 						args := append([]string{"--schema", schema, "--partition-by", "event_date"}, c.more...)
@@ -137,13 +161,17 @@ func TestZombies(t *testing.T) {
 						stored := len(l.files(t, table))
 						zargs := append(loadArgs(table, "-", args...), "--format", "csv", "--progress", "json")
 						var z *zombie
-						switch stage {
-						case "before it stages":
+						switch {
+						case stage == "before it stages":
 							z = stoppedBeforeStaging(t, l, stale.csv(), zargs)
-						case "when all is staged": // the first GET is its first look
+						case stage == "when all is staged" && l.rest != nil: // the first GET is its first look
 							z = stoppedAtTheCatalog(t, l, http.MethodGet, 2, "stale.csv", zargs)
-						default:
+						case stage == "when all is staged":
+							z = stoppedAtThePoint(t, l, "writer: all files staged", "stale.csv", zargs)
+						case l.rest != nil:
 							z = stoppedAtTheCatalog(t, l, http.MethodPost, 1, "stale.csv", zargs)
+						default: // the commit has its metadata file, and what is left of it is one UPDATE
+							z = stoppedAtThePoint(t, l, "catalog: metadata file written", "stale.csv", zargs)
 						}
 						again := l.load(t, table, c.retry, append(args, c.clear...)...)
 						if again.Status != "published" {
@@ -167,6 +195,7 @@ func TestZombies(t *testing.T) {
 						if left := len(l.files(t, table)) - stored - more; left != 0 {
 							t.Errorf("%d staged files are left behind", left)
 						}
+						y.Survived(t, 3, 4, 8)
 					})
 				}
 			}
