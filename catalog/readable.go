@@ -31,10 +31,18 @@ func Readable(t *table.Table) (*table.Table, error) {
 	return table.New(t.Identifier(), m, t.MetadataLocation(), t.FS, nil), nil
 }
 
-// ReadableColumns adds to names, of columns of schema, one that every file has where they may all be younger
-// than some: iceberg-go v0.7.0 cannot read a file of which it needs no column, not even to fill in defaults.
+// ReadableColumns adds to names, of columns of schema, one that every file has where some may lack them all,
+// being older or having been imported from Hive: iceberg-go v0.7.0 cannot read a file of which it needs no
+// column, not even to fill in defaults.
 func ReadableColumns(tbl *table.Table, schema *iceberg.Schema, names []string) []string {
 	old := func(f iceberg.NestedField) bool {
+		for _, spec := range tbl.Metadata().PartitionSpecs() {
+			for _, p := range spec.Fields() {
+				if _, identity := p.Transform.(iceberg.IdentityTransform); identity && p.SourceID() == f.ID {
+					return false
+				}
+			}
+		}
 		for _, s := range tbl.Metadata().Schemas() {
 			if !slices.ContainsFunc(s.Fields(), func(g iceberg.NestedField) bool { return g.ID == f.ID }) {
 				return false
@@ -151,10 +159,29 @@ func readableDefault(f iceberg.NestedField) (any, error) {
 	return nil, nil
 }
 
-// ReadableFile is Readable for reading f, a data file of t, and no other. Files that were imported from Hive
-// lack the columns that they are partitioned by; by the spec these have the value of the partition, and
-// iceberg-go v0.7.0 reads nulls. Source: iceberg.apache.org/spec/#column-projection.
-func ReadableFile(t *table.Table, f iceberg.DataFile) (*table.Table, error) {
+// MayLackColumns tells whether f may be a file that lacks columns that it is partitioned by, and so has to be
+// read alone, with ReadableFile. No column of that kind has a size in its manifest entry.
+func MayLackColumns(t *table.Table, f iceberg.DataFile) bool {
+	spec := t.Metadata().PartitionSpecByID(int(f.SpecID()))
+	if spec == nil {
+		return false
+	}
+	sizes := f.ColumnSizes()
+	for _, p := range spec.Fields() {
+		if _, identity := p.Transform.(iceberg.IdentityTransform); identity && f.Partition()[p.FieldID] != nil {
+			if _, there := sizes[p.SourceID()]; !there {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ReadableFile is Readable for reading f, a data file of t, and no other, under schema, which is one of t's.
+// Files that were imported from Hive lack the columns that they are partitioned by; by the spec these have
+// the value of the partition, and iceberg-go v0.7.0 reads nulls.
+// Source: iceberg.apache.org/spec/#column-projection.
+func ReadableFile(t *table.Table, schema *iceberg.Schema, f iceberg.DataFile) (*table.Table, error) {
 	t, err := Readable(t)
 	if err != nil {
 		return nil, err
@@ -163,7 +190,11 @@ func ReadableFile(t *table.Table, f iceberg.DataFile) (*table.Table, error) {
 	if spec == nil {
 		return nil, fmt.Errorf("data file %s: the table has no partition spec %d", f.FilePath(), f.SpecID())
 	}
-	schema := t.Schema()
+	for _, s := range t.Metadata().Schemas() { // with readable defaults
+		if s.ID == schema.ID {
+			schema = s
+		}
+	}
 	fields, changed := slices.Clone(schema.Fields()), false
 	for _, p := range spec.Fields() {
 		i := slices.IndexFunc(fields, func(f iceberg.NestedField) bool { return f.ID == p.SourceID() })

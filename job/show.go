@@ -111,18 +111,22 @@ func Show(ctx context.Context, t Target, q Query) (_ *Rows, err error) {
 			options = append(options, table.WithLimit(q.Limit))
 		}
 	}
-	scan := tbl.Scan(options...)
-	if !past && t.Branch != "" { // which, unlike its snapshot, has the table's current columns
-		if scan, err = scan.UseRef(t.Branch); err != nil {
-			return nil, fmt.Errorf("table %s: %w", t.Table, err)
+	scanOf := func(tbl *table.Table) (*table.Scan, error) {
+		scan := tbl.Scan(options...)
+		if !past && t.Branch != "" { // which, unlike its snapshot, has the table's current columns
+			return scan.UseRef(t.Branch)
 		}
+		return scan, nil
+	}
+	scan, err := scanOf(tbl)
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", t.Table, err)
 	}
 	tasks, err := scan.PlanFiles(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.Table, catalog.Classify(err))
 	}
-	tasks = arrange(tasks, tbl, schema, filter)
-	arrowSchema, batches, err := scan.ReadTasks(compute.WithAllocator(ctx, arrowAllocator), tasks)
+	arrowSchema, batches, err := readInTurn(compute.WithAllocator(ctx, arrowAllocator), tbl, schema, scanOf, arrange(tasks, tbl, schema, filter))
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", t.Table, catalog.Classify(err))
 	}
@@ -200,6 +204,51 @@ func arrange(tasks []table.FileScanTask, tbl *table.Table, schema *iceberg.Schem
 		out[i] = k.FileScanTask
 	}
 	return out
+}
+
+// readInTurn reads the tasks in their order, as many at once as one scan can.
+func readInTurn(ctx context.Context, tbl *table.Table, schema *iceberg.Schema, scanOf func(*table.Table) (*table.Scan, error),
+	tasks []table.FileScanTask,
+) (*arrow.Schema, iter.Seq2[arrow.RecordBatch, error], error) {
+	alone := func(task table.FileScanTask) bool { return catalog.MayLackColumns(tbl, task.File) }
+	read := func(tasks []table.FileScanTask) (*arrow.Schema, iter.Seq2[arrow.RecordBatch, error], error) {
+		readable := tbl
+		if len(tasks) == 1 && alone(tasks[0]) {
+			var err error
+			if readable, err = catalog.ReadableFile(tbl, schema, tasks[0].File); err != nil {
+				return nil, nil, err
+			}
+		}
+		scan, err := scanOf(readable)
+		if err != nil {
+			return nil, nil, err
+		}
+		return scan.ReadTasks(ctx, tasks)
+	}
+	if !slices.ContainsFunc(tasks, alone) {
+		return read(tasks)
+	}
+	arrowSchema, _, err := read(nil)
+	return arrowSchema, func(yield func(arrow.RecordBatch, error) bool) {
+		for len(tasks) > 0 {
+			n := slices.IndexFunc(tasks, alone)
+			if n < 0 {
+				n = len(tasks)
+			}
+			n = max(n, 1)
+			_, batches, err := read(tasks[:n])
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			tasks = tasks[n:]
+			for rec, err := range batches {
+				if !yield(rec, err) || err != nil {
+					return
+				}
+			}
+		}
+	}, err
 }
 
 // rows projects, filters and limits what the scan reads.

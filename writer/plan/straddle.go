@@ -356,7 +356,7 @@ func (p *Plan) Outside(schema *iceberg.Schema) (func(arrow.RecordBatch) (*slice.
 func rowsOf(ctx context.Context, tbl *table.Table, columns []string, files ...Straddler) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		for _, f := range files {
-			tbl, err := catalog.ReadableFile(tbl, f.DataFile())
+			tbl, err := catalog.ReadableFile(tbl, tbl.Schema(), f.DataFile())
 			if err != nil {
 				yield(nil, err)
 				return
