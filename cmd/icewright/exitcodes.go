@@ -46,6 +46,7 @@ var exitCodes = []struct {
 	{catalog.ErrTransient, exitConflict},
 	{catalog.ErrUnknownState, exitConflict}, // of a call that is safe to repeat; commits say publish.ErrUnknown
 	{catalog.ErrConfig, exitUsage},
+	{catalog.ErrRejected, exitUsage}, // no right, or not with this catalog: the same call will never succeed
 	{catalog.ErrNotFound, exitUsage},
 	{job.ErrUnwell, exitGuard}, // last: what made doctor say so has a code of its own, most of the time
 }

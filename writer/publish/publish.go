@@ -280,7 +280,7 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 		answered := errors.Is(class, catalog.ErrConflict) || errors.Is(class, catalog.ErrTransient) || lasting(class)
 		pending = pending || !answered
 		fresh, err := l.load(ctx)
-		if !pending && (errors.Is(err, ErrConflict) || errors.Is(err, catalog.ErrNotFound)) {
+		if !pending && errors.Is(err, ErrConflict) {
 			// The table is gone, or is another one: the commit's first requirement can't hold. Where
 			// an answer was lost, it may have held before the table got another name.
 			_, left := c.discard()
@@ -356,6 +356,9 @@ func (l *loop) load(ctx context.Context) (*table.Table, error) {
 			return nil, ctx.Err()
 		}
 		err = catalog.Classify(err)
+		if errors.Is(err, catalog.ErrNotFound) {
+			return nil, fmt.Errorf("%w: table %s was dropped in the meantime: %w", ErrConflict, name(l.attempt.Table), err)
+		}
 		if lasting(err) || l.options.Now().After(deadline) {
 			return nil, err
 		}

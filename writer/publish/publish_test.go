@@ -595,6 +595,35 @@ func TestTableMadeAnewIsAConflict(t *testing.T) {
 	}
 }
 
+// The next try makes the table again, as the first one would have.
+func TestTableDroppedIsAConflict(t *testing.T) {
+	for _, when := range []string{"while rows were staged", "while it was planned"} {
+		t.Run(when, func(t *testing.T) {
+			cat := newTable(t, 2, nil)
+			base := load(t, cat)
+			drop := func() {
+				if err := cat.DropTable(t.Context(), ident); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if when == "while rows were staged" {
+				drop()
+			}
+			_, err := publish.Publish(t.Context(), cat, attempt(base, 1, "a/a1"), func(ctx context.Context, tbl *table.Table) (*publish.Change, error) {
+				change, err := swap(t, "main", "a/a1")(ctx, tbl)
+				drop()
+				return change, err
+			}, quick())
+			if !errors.Is(err, publish.ErrConflict) || !strings.Contains(err.Error(), "was dropped in the meantime") {
+				t.Errorf("error %v", err)
+			}
+			if l := testcat.Litter(t, base); len(l) > 0 {
+				t.Errorf("litter: %v", l)
+			}
+		})
+	}
+}
+
 func TestInterruptBeforeTheCommitPublishesNothing(t *testing.T) {
 	cat := newTable(t, 2, nil)
 	ctx, cancel := context.WithCancel(t.Context())
