@@ -21,6 +21,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/icewright/icewright/bench/gen"
 )
 
 // config is one case.
@@ -59,8 +61,13 @@ func run(ctx context.Context) error {
 	cases := flag.String("cases", "1,30,1999", "days of each case, comma-separated")
 	rounds := flag.Int("rounds", 5, "rounds of each case; medians are shown")
 	out := flag.String("out", "docs/benchmarks.md", "file to write, - for standard output")
+	input := flag.String("input", "", "write this input of bench/gen to standard output (lineitem, events or flat-events), and do nothing else")
+	units := flag.Int("n", 0, "with -input: how many orders or events (default: as many as a full benchmark takes)")
 	writer := flag.String("child", "", "run one case with this writer (stage or WriteRecords) and print JSON")
 	flag.Parse()
+	if *input != "" {
+		return generate(os.Stdout, *input, *units)
+	}
 	if *writer != "" {
 		return child(ctx, c, *writer)
 	}
@@ -81,6 +88,19 @@ func run(ctx context.Context) error {
 		return err
 	}
 	return os.WriteFile(*out, report.Bytes(), 0o644)
+}
+
+// generate writes an input of bench/gen.
+func generate(w io.Writer, name string, n int) error {
+	i := slices.IndexFunc(gen.Inputs, func(in gen.Input) bool { return in.Name == name })
+	if i < 0 {
+		return fmt.Errorf("-input %q: there are lineitem, events and flat-events", name)
+	}
+	in := gen.Inputs[i]
+	if n == 0 {
+		n = in.Full
+	}
+	return in.Write(w, n)
 }
 
 func heading(w io.Writer, c config, rounds int) {
