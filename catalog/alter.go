@@ -205,6 +205,9 @@ func (p *AlterPlan) evolveSpec(meta table.Metadata, schema *iceberg.Schema, vers
 	if err != nil || known && spec.ID() == was.ID() {
 		return spec, err
 	}
+	if err := checkSpec(spec, schema); err != nil {
+		return spec, err
+	}
 	p.change(Change{Action: "partition-by", Before: FormatSpec(was, schema), After: FormatSpec(spec, schema)})
 	p.requirements = append(p.requirements, table.AssertDefaultSpecID(was.ID()))
 	if known {

@@ -59,7 +59,8 @@ type term struct {
 // bucket(16, id) or a column's name, separated by commas. Columns inside structs
 // have dotted names; odd names go in double quotes. Partition fields are named as
 // Java names them (ts_day, id_bucket, code_trunc, x_null) and numbered from 1000.
-// "" gives the unpartitioned spec. Errors are *ExprError.
+// "" gives the unpartitioned spec. Errors are *ExprError, or wrap ErrConfig where the spec is right and cannot
+// be written.
 func ParsePartitionBy(expr string, schema *iceberg.Schema) (iceberg.PartitionSpec, error) {
 	p := &exprParser{kind: "partition by", expr: expr, rest: expr, schema: schema}
 	var opts []iceberg.PartitionOption
@@ -100,7 +101,25 @@ func ParsePartitionBy(expr string, schema *iceberg.Schema) (iceberg.PartitionSpe
 	if err != nil {
 		return spec, p.fail("", "%v", err)
 	}
-	return spec, nil
+	return spec, checkSpec(spec, schema)
+}
+
+// checkSpec refuses specs that no manifest can be written for: iceberg-go v0.7.0 gives the Avro types of all
+// decimals one name. Errors wrap ErrConfig.
+func checkSpec(spec iceberg.PartitionSpec, schema *iceberg.Schema) error {
+	var decimals []string
+	for _, f := range spec.PartitionType(schema).FieldList {
+		if _, ok := f.Type.(iceberg.DecimalType); ok {
+			decimals = append(decimals, f.Name)
+		}
+	}
+	if len(decimals) < 2 {
+		return nil
+	}
+	return &ConfigError{
+		What: fmt.Sprintf("partition fields %s: icewright can write one field of decimals in a spec", strings.Join(decimals, ", ")),
+		Do:   "keep one of them, or take buckets of the others",
+	}
 }
 
 // FormatSpec writes a spec so that ParsePartitionBy reads it back; "" when it is

@@ -268,13 +268,17 @@ func (e *MismatchError) Hint() string {
 
 func (e *MismatchError) Unwrap() error { return ErrConfig }
 
-// CheckAgainst returns a *MismatchError when t is not as s describes it. Only what s
+// CheckAgainst returns a *MismatchError when t is not as s describes it, and an error that wraps ErrConfig when
+// nothing can be loaded into t. Only what s
 // says is compared: an empty PartitionBy agrees with every spec, and a property
 // that s does not name with every value.
 func (s TableSpec) CheckAgainst(t *table.Table) error {
 	schema := t.Schema()
 	p, err := s.parse(schema)
 	if err != nil {
+		return fmt.Errorf("table %s: %w", FormatIdentifier(t.Identifier()), err)
+	}
+	if err := checkSpec(t.Spec(), schema); err != nil {
 		return fmt.Errorf("table %s: %w", FormatIdentifier(t.Identifier()), err)
 	}
 	var diff []Difference
