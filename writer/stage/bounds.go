@@ -2,6 +2,7 @@ package stage
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -23,6 +24,8 @@ type leafStats struct {
 	loReal, hiReal float64
 	loText, hiText []byte
 	loDec, hiDec   decimal128.Num
+	// of UUIDs: the bounds in the order of Java
+	loHalves, hiHalves []byte
 }
 
 func (s *leafStats) addWords(lo, hi int64) {
@@ -81,7 +84,41 @@ func (s *leafStats) addDecimal(v decimal128.Num) {
 	}
 }
 
-func (s *leafStats) own() { s.loText, s.hiText = slices.Clone(s.loText), slices.Clone(s.hiText) }
+// addUUID keeps v without copying it. Java's Iceberg orders UUIDs as two signed numbers, and prunes by that
+// order; the spec, Parquet and other readers order their bytes. A bound tells all of them the truth where it
+// is one in both orders.
+func (s *leafStats) addUUID(v []byte) {
+	if !s.set {
+		s.loHalves, s.hiHalves = v, v
+	} else if compareHalves(v, s.loHalves) < 0 {
+		s.loHalves = v
+	} else if compareHalves(v, s.hiHalves) > 0 {
+		s.hiHalves = v
+	}
+	s.addText(v)
+}
+
+func compareHalves(a, b []byte) int {
+	half := func(b []byte) int64 { return int64(binary.BigEndian.Uint64(b)) }
+	return cmp.Or(cmp.Compare(half(a), half(b)), cmp.Compare(half(a[8:]), half(b[8:])))
+}
+
+// uuidBounds are the bounds of UUIDs that hold in both orders; nil where there is none.
+func (s *leafStats) uuidBounds() (lo, hi []byte) {
+	if bytes.Equal(s.loText, s.loHalves) {
+		lo = s.loText
+	}
+	if bytes.Equal(s.hiText, s.hiHalves) {
+		hi = s.hiText
+	}
+	return lo, hi
+}
+
+func (s *leafStats) own() {
+	for _, text := range []*[]byte{&s.loText, &s.hiText, &s.loHalves, &s.hiHalves} {
+		*text = slices.Clone(*text)
+	}
+}
 
 // addTextStats adds the texts between offsets. Most are told from the bounds by their first eight bytes.
 func addTextStats(s *leafStats, data []byte, offsets []int32) {
@@ -130,6 +167,10 @@ func (s *leafStats) merge(l *leaf, o *leafStats) {
 		nans := s.nans
 		addReals(s, []float64{o.loReal, o.hiReal})
 		s.nans = nans
+	case l.isUUID():
+		for _, v := range [][]byte{o.loText, o.hiText, o.loHalves, o.hiHalves} {
+			s.addUUID(v)
+		}
 	case l.isText():
 		s.addText(o.loText)
 		s.addText(o.hiText)
@@ -155,6 +196,11 @@ func (l *leaf) isText() bool {
 		return true
 	}
 	return false
+}
+
+func (l *leaf) isUUID() bool {
+	_, ok := l.typ.(iceberg.UUIDType)
+	return ok
 }
 
 func (l *leaf) isWideDecimal() bool {
@@ -185,7 +231,7 @@ func (l *leaf) bounds(s *leafStats) (lower, upper []byte) {
 	case iceberg.BinaryType, iceberg.FixedType:
 		return l.mode.lower(s.loText, head), l.mode.upper(s.hiText, head, nextBytes)
 	case iceberg.UUIDType:
-		return s.loText, s.hiText
+		return s.uuidBounds()
 	case iceberg.DecimalType:
 		if !l.isWideDecimal() {
 			return decimalBytes(decimal128.FromI64(s.loWord)), decimalBytes(decimal128.FromI64(s.hiWord))

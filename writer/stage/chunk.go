@@ -359,9 +359,13 @@ func (e *encoder) fixedValues(st *leafStats, l *leaf, c *column, pos []int32, n 
 		}
 		return e.texts
 	}
+	add := st.addText
+	if l.isUUID() {
+		add = st.addUUID
+	}
 	for i := range n {
 		from := at(i) * l.width
-		st.addText(c.data[from : from+l.width])
+		add(c.data[from : from+l.width])
 		copy(e.texts[i*l.width:], c.data[from:from+l.width])
 	}
 	st.own()

@@ -137,6 +137,11 @@ func (l *leaf) footerStats(s *leafStats, signed bool) metadata.EncodedStatistics
 		return out
 	}
 	out.Signed = signed
+	if l.isUUID() {
+		if lo, hi := s.uuidBounds(); lo == nil || hi == nil {
+			return out
+		}
+	}
 	lo, hi := l.plainBounds(s)
 	out.SetMin(lo)
 	out.SetMax(hi)
