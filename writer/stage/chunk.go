@@ -16,10 +16,13 @@ import (
 // they lie in a file is said when it is written.
 type rowGroup struct {
 	rows   int64
+	raw    int64   // bytes of the rows before they were encoded
 	chunks []chunk // by leaf
 	size   int64   // of the chunks, once the row group is finished
-	// digest is that of the rows; where several row groups came of one sorted segment, the
-	// first has it for all.
+	// counted is what staging.encoded has of it.
+	counted int64
+	// digest is that of the rows; where several row groups came of one sorted run, the first has it
+	// for all.
 	digest digest.Sum
 }
 

@@ -28,6 +28,16 @@ type layout struct {
 	width int
 	typ   arrow.DataType
 	kids  []*layout
+	// narrow says that decimals of 128 bits are kept in 64, which hold them all.
+	narrow bool
+}
+
+// narrowed is l for a column of the table itself, with decimals no wider than they need be.
+func (l *layout) narrowed() *layout {
+	if d, ok := l.typ.(*arrow.Decimal128Type); ok && d.Precision <= 18 {
+		return &layout{kind: kindFixed, width: 8, narrow: true, typ: &arrow.Decimal64Type{Precision: d.Precision, Scale: d.Scale}}
+	}
+	return l
 }
 
 func newLayout(t arrow.DataType) (*layout, error) {
@@ -131,6 +141,10 @@ func (c *column) gather(d arrow.ArrayData, base int, idx []int32) {
 	}
 	switch c.kind {
 	case kindFixed:
+		if c.narrow && d.DataType().ID() == arrow.DECIMAL128 {
+			c.gatherNarrow(castTo[uint64](bufs[1].Bytes())[2*base:], idx)
+			break
+		}
 		c.data = gatherFixed(c.data, bufs[1].Bytes(), c.width, base, idx)
 	case kindBits:
 		c.data = growBits(c.data, c.n+len(idx))
@@ -181,6 +195,16 @@ func gatherFixed(dst, src []byte, width, base int, idx []int32) []byte {
 		}
 	}
 	return dst
+}
+
+// gatherNarrow takes the low half of decimals; the high half is its sign.
+func (c *column) gatherNarrow(src []uint64, idx []int32) {
+	at := len(c.data)
+	c.data = grow(c.data, 8*len(idx))
+	out := castTo[uint64](c.data[at:])[:len(idx)]
+	for i, r := range idx {
+		out[i] = src[2*int(r)]
+	}
 }
 
 func pick[T any](dst, src []T, idx []int32) {
@@ -279,7 +303,10 @@ func (c *column) gatherList(d arrow.ArrayData, base int, idx []int32) {
 // growOffsets makes room for n more offsets and returns it.
 func (c *column) growOffsets(n int) []int32 {
 	if len(c.offsets) == 0 {
-		c.offsets = append(make([]int32, 0, max(n+1, minGrowth)), 0)
+		if cap(c.offsets) == 0 {
+			c.offsets = make([]int32, 0, max(n+1, minGrowth))
+		}
+		c.offsets = append(c.offsets, 0)
 	}
 	at := len(c.offsets)
 	c.offsets = growSlice(c.offsets, n)

@@ -30,53 +30,15 @@ type encoder struct {
 // bytes and in time. A table of many small partitions has little else.
 const tinyRows = 64
 
-// encode returns the row group of n rows of cols, in the order of perm, or as they are where
-// perm is nil.
-func (e *encoder) encode(cols []column, n int, perm []int32) (*rowGroup, error) {
-	if perm != nil {
-		sorted := make([]column, len(cols))
-		for i := range cols {
-			sorted[i] = newColumn(cols[i].layout)
-			d := cols[i].arrowData()
-			sorted[i].gather(d, 0, perm)
-			d.Release()
-		}
-		cols = sorted
-	}
-	g := newRowGroup(e.leaves)
-	if err := e.addRows(g, cols, n); err != nil {
-		return nil, err
-	}
-	e.finish(g)
-	return g, nil
-}
-
-// addRows adds n rows of cols to g.
-func (e *encoder) addRows(g *rowGroup, cols []column, n int) error {
-	at := 0
-	for i, node := range e.nodes {
-		if node == nil {
-			continue
-		}
-		var err error
-		if at, err = e.column(g, at, node, &cols[i], n); err != nil {
-			return err
-		}
-	}
-	g.rows += int64(n)
-	return nil
-}
-
-// column adds rows rows of c to the chunks of its leaves, from number at on, and returns the number after them.
-func (e *encoder) column(g *rowGroup, at int, n *node, c *column, rows int) (int, error) {
+// column adds rows rows of c to the chunks of its leaves, from number at on.
+func (e *encoder) column(g *rowGroup, at int, n *node, c *column, rows int) error {
 	if n.shape == shapeLeaf {
-		return at + 1, e.add(g, at, n.leaf, c, e.flat(n, c, rows))
+		return e.add(g, at, n.leaf, c, e.flat(n, c, rows))
 	}
-	err := n.walk(c, rowSlots(rows), 0, func(l *leaf, c *column, s slots) error {
+	return n.walk(c, rowSlots(rows), 0, func(l *leaf, c *column, s slots) error {
 		at++
 		return e.add(g, at-1, l, c, levels{n: len(s.def), def: s.def, rep: s.rep, pos: e.present(l, s)})
 	})
-	return at, err
 }
 
 // flat is the levels of a column of the table itself, by far the most common.
@@ -127,6 +89,15 @@ func (e *encoder) values32(c *column, pos []int32, n int) []int32 {
 	switch {
 	case c.width == 4:
 		pick(e.words32, castTo[int32](c.data), pos)
+	case c.width == 8 && pos == nil:
+		for i, v := range castTo[int64](c.data) {
+			e.words32[i] = int32(v)
+		}
+	case c.width == 8:
+		vals := castTo[int64](c.data)
+		for i, p := range pos {
+			e.words32[i] = int32(vals[p])
+		}
 	case pos == nil:
 		for i, v := range castTo[decimal128.Num](c.data) {
 			e.words32[i] = int32(v.LowBits())

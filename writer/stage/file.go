@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"sync"
 
+	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
@@ -40,65 +41,43 @@ func (t fileTask) rows() int64 {
 	return n
 }
 
-// assembly collects the row groups of one partition and cuts them into files. Segments finish
-// in any order; they are taken in their own, so that the cuts are always the same.
+// assembly collects the row groups of one partition, in order, and cuts them into files. One
+// goroutine at a time touches it.
 type assembly struct {
-	mu      sync.Mutex
-	done    map[int][]*rowGroup // finished out of turn, by segment
-	next    int                 // segment whose turn it is
-	last    int                 // number of segments, -1 while unknown
-	groups  []*rowGroup         // of the file at hand
-	size    int64
-	files   int
-	perFile bool // a segment is a file: its rows are sorted
-	target  int64
+	groups []*rowGroup // of the file at hand
+	size   int64
+	files  int
+	target int64
 }
 
-// add takes the row groups of a segment and returns the files that are complete with them.
-func (a *assembly) add(p *part, segment int, groups []*rowGroup, last bool) []fileTask {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.done[segment] = groups
-	if last {
-		a.last = segment + 1
-	}
+// add takes a row group and returns the file that is complete without it.
+func (a *assembly) add(p *part, g *rowGroup) []fileTask {
 	var tasks []fileTask
-	cut := func() {
-		if len(a.groups) > 0 {
-			tasks = append(tasks, fileTask{p, a.files, a.groups})
-			a.groups, a.size = nil, 0
-			a.files++
-		}
+	if a.size >= a.target || a.size+g.size > a.target+a.target/10 {
+		tasks = a.cut(p)
 	}
-	for {
-		groups, ok := a.done[a.next]
-		if !ok {
-			break
-		}
-		delete(a.done, a.next)
-		a.next++
-		for _, g := range groups {
-			if !a.perFile && (a.size >= a.target || a.size+g.size > a.target+a.target/10) {
-				cut()
-			}
-			a.groups = append(a.groups, g)
-			a.size += g.size
-		}
-		if a.perFile {
-			cut()
-		}
-	}
-	if a.next == a.last {
-		cut()
-	}
+	a.groups = append(a.groups, g)
+	a.size += g.size
 	return tasks
+}
+
+// cut ends the file at hand and returns it, where there is one.
+func (a *assembly) cut(p *part) []fileTask {
+	if len(a.groups) == 0 {
+		return nil
+	}
+	t := fileTask{p, a.files, a.groups}
+	a.groups, a.size = nil, 0
+	a.files++
+	return []fileTask{t}
 }
 
 // fileWriter writes files of one table.
 type fileWriter struct {
 	fsys      iceio.WriteFileIO
 	locations locations
-	enc       *encoder // for its schema; not its scratch
+	enc       *encoder // for its leaves; not its scratch
+	parquet   *pqschema.Schema
 	schema    *iceberg.Schema
 	spec      iceberg.PartitionSpec
 	sortOrder int
@@ -119,7 +98,7 @@ func newFileWriter(fsys iceio.WriteFileIO, meta table.Metadata, enc *encoder, sp
 		return nil, fmt.Errorf("stage: schema as JSON: %w", err)
 	}
 	w := &fileWriter{
-		fsys: fsys, enc: enc, spill: spill, id: o.ID, carried: o.Carried,
+		fsys: fsys, enc: enc, parquet: pqschema.NewSchema(enc.root), spill: spill, id: o.ID, carried: o.Carried,
 		locations: newLocations(meta.Location(), meta.Properties()),
 		schema:    meta.CurrentSchema(), spec: meta.PartitionSpec(),
 		schemaDoc: string(doc), logical: map[int]string{}, begun: map[string]bool{},
@@ -158,6 +137,9 @@ func avroLogical(t iceberg.Type) string {
 
 // write writes one file from start to end. On error no file is left.
 func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, error) {
+	if err := context.Cause(ctx); err != nil {
+		return slice.StagedFile{}, err
+	}
 	w.mu.Lock()
 	location := w.locations.file(t.part.partition.Path, dataName(t.index, w.carried, w.id, len(w.begun)))
 	w.begun[location] = true
@@ -185,7 +167,7 @@ func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, e
 
 // content writes the row groups one after the other, and a footer for all of them.
 func (w *fileWriter) content(ctx context.Context, out io.Writer, groups []*rowGroup) (size int64, sum digest.Sum, err error) {
-	foot := newFooter(w.enc.root, w.enc.leaves, w.enc.set)
+	foot := newFooter(w.parquet, w.enc.leaves, w.enc.set)
 	to := w.buffers.Get().(*bufio.Writer)
 	defer w.buffers.Put(to)
 	to.Reset(out)

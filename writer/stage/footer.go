@@ -21,9 +21,9 @@ type footer struct {
 	pageType int64 // of data pages
 }
 
-func newFooter(root *pqschema.GroupNode, leaves []*leaf, set settings) *footer {
+func newFooter(schema *pqschema.Schema, leaves []*leaf, set settings) *footer {
 	return &footer{
-		build:  metadata.NewFileMetadataBuilder(pqschema.NewSchema(root), set.writerProperties(), metadata.NewKeyValueMetadata()),
+		build:  metadata.NewFileMetadataBuilder(schema, set.writerProperties(), metadata.NewKeyValueMetadata()),
 		leaves: leaves, at: int64(len(parquetMagic)), pageType: set.pageType(),
 	}
 }

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -15,24 +16,27 @@ import (
 	"github.com/icewright/icewright/writer/slice"
 )
 
-// part is one partition while rows come in. One goroutine at a time touches it, save for partition,
-// which is set before the first job, and out.
+// part is one partition. The router touches what is in its first half, one worker at a time the second.
 type part struct {
 	number    int
-	partition *slice.Partition
-	out       *assembly
+	partition *slice.Partition // set before the first run is put
 
-	// The segment at hand: first what was spilled of it, then cols.
+	// The run at hand: first what was spilled of it, then blocks.
 	spilled     []extent
 	spilledRows int
 	spilledSize int64
-	cols        []column // nil while there is no row
-	rows        int
+	blocks      []*block
+	rows        int // in blocks
 	size        int64
 	capacity    int64
 
-	segments int // handed to workers
+	busy bool // a worker has it: the queue's
+	open *rowGroup
+	out  *assembly
 }
+
+// total is the size of the run at hand.
+func (p *part) total() int64 { return p.spilledSize + p.size }
 
 // router takes batches apart into partitions, one batch at a time.
 type router struct {
@@ -42,8 +46,8 @@ type router struct {
 	required    []requiredColumn
 	partitioner *partitioner
 	parts       []*part
-	buffers     atomic.Int64 // capacity of all parts' columns
-	overhead    int64        // of a part that has columns, beside the buffers
+	buffers     atomic.Int64 // capacity of all parts' blocks
+	waiting     atomic.Int64 // size of all parts' runs at hand
 	result      Result
 
 	// scratch for one batch
@@ -59,13 +63,9 @@ func newRouter(s *staging, as *arrow.Schema) (*router, error) {
 	if r.layouts, err = layouts(as); err != nil {
 		return nil, err
 	}
-	r.overhead = int64(len(r.layouts)) * columnOverhead
 	r.partitioner, err = newPartitioner(s.meta.CurrentSchema(), s.meta.PartitionSpec())
 	return r, err
 }
-
-// columnOverhead is about what a column takes beside its buffers.
-const columnOverhead = 128
 
 func (r *router) run(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) error {
 	for b, err := range in {
@@ -204,6 +204,9 @@ func (r *router) route(ctx context.Context, b arrowconv.Batch, rows []int32) err
 	if err := r.spread(ctx, b); err != nil {
 		return err
 	}
+	if err := r.press(ctx); err != nil {
+		return err
+	}
 	return r.relieve()
 }
 
@@ -245,14 +248,14 @@ func (r *router) spread(ctx context.Context, b arrowconv.Batch) error {
 // rowsPerLane is the least work worth a goroutine.
 const rowsPerLane = 2048
 
-// stepRows is how many rows to copy before looking whether the segment is full.
+// stepRows is how many rows to copy before looking whether the run is full.
 func (r *router) stepRows(b arrowconv.Batch) int {
 	var size uint64
 	for _, c := range b.Columns() {
 		size += c.Data().SizeInBytes()
 	}
 	each := int64(size)/b.NumRows() + 1
-	return int(max(1, min(r.plan.segment/8/each, 8192)))
+	return int(max(1, min(r.plan.run/8/each, 8192)))
 }
 
 // part returns the partition with the given number of the partitioner. Parts are made for
@@ -262,37 +265,23 @@ func (r *router) part(n int) *part {
 		r.parts = append(r.parts, nil)
 	}
 	if r.parts[n] == nil {
-		r.parts[n] = &part{number: n, out: &assembly{
-			done: map[int][]*rowGroup{}, last: -1, perFile: r.plan.sortUnit > 0, target: r.plan.file,
-		}}
+		r.parts[n] = &part{number: n, out: &assembly{target: r.plan.file}}
 	}
 	return r.parts[n]
 }
 
 func (r *router) fill(ctx context.Context, b arrowconv.Batch, p *part, rows []int32, step int) error {
+	whole := len(rows) == int(b.NumRows())
 	for len(rows) > 0 {
-		if p.cols == nil {
-			p.cols = newColumns(r.layouts)
-			p.capacity = r.overhead
-			r.buffers.Add(r.overhead)
+		n := min(step, len(rows))
+		if r.plan.sortUnit == 0 {
+			n = min(n, r.plan.runRows-p.spilledRows-p.rows)
 		}
-		limit := r.plan.segRows - p.spilledRows - p.rows
-		if r.plan.sortUnit > 0 {
-			limit = len(rows)
-		}
-		n := min(step, len(rows), limit)
-		size, capacity := int64(0), r.overhead
-		for i, col := range b.Columns() {
-			c := &p.cols[i]
-			d := col.Data()
-			c.gather(d, d.Offset(), rows[:n])
-			size += c.size()
-			capacity += c.capacity()
+		if !whole || !r.keep(b, p, int(rows[0]), n) {
+			r.copy(b, p, rows[:n])
 		}
 		rows = rows[n:]
-		r.buffers.Add(capacity - p.capacity)
-		p.rows, p.size, p.capacity = p.rows+n, size, capacity
-		if r.full(p) {
+		if r.full(p) { // asked after each step alone, which does not depend on blocks
 			if err := r.submit(ctx, p, false); err != nil {
 				return err
 			}
@@ -301,39 +290,100 @@ func (r *router) fill(ctx context.Context, b arrowconv.Batch, p *part, rows []in
 	return nil
 }
 
-func (r *router) full(p *part) bool {
-	if r.plan.sortUnit > 0 {
-		return p.spilledSize+p.size+sortCost*int64(p.spilledRows+p.rows) >= r.plan.sortUnit
+// keep makes n rows of b a block without copying them: all of b is p's.
+func (r *router) keep(b arrowconv.Batch, p *part, from, n int) bool {
+	part := b.NewSlice(int64(from), int64(from+n))
+	defer part.Release()
+	kept := r.blocks.whole(part)
+	if kept == nil {
+		return false
 	}
-	return p.spilledSize+p.size >= r.plan.segment || p.spilledRows+p.rows >= r.plan.segRows
+	p.blocks = append(p.blocks, kept)
+	r.count(p, n, kept.size, kept.capacity)
+	return true
 }
 
-// submit hands the segment at hand to the workers. It waits while too much is on its way.
+// copy copies rows.
+func (r *router) copy(b arrowconv.Batch, p *part, rows []int32) {
+	for len(rows) > 0 {
+		var to *block
+		if k := len(p.blocks) - 1; k >= 0 && p.blocks[k].n < p.blocks[k].room {
+			to = p.blocks[k]
+		} else {
+			to = r.blocks.take(p.rows)
+			p.blocks = append(p.blocks, to)
+			r.count(p, 0, 0, to.capacity)
+		}
+		n := min(len(rows), to.room-to.n)
+		size, capacity := to.size, to.capacity
+		to.gather(b, rows[:n])
+		to.measure(r.blocks.overhead)
+		r.count(p, n, to.size-size, to.capacity-capacity)
+		rows = rows[n:]
+	}
+}
+
+// count books what the run at hand has grown by.
+func (r *router) count(p *part, rows int, size, capacity int64) {
+	p.rows += rows
+	p.size += size
+	p.capacity += capacity
+	r.waiting.Add(size)
+	r.buffers.Add(capacity)
+}
+
+func (r *router) full(p *part) bool {
+	if r.plan.sortUnit > 0 {
+		return p.total()+sortCost*int64(p.spilledRows+p.rows) >= r.plan.sortUnit
+	}
+	return p.total() >= r.plan.run || p.spilledRows+p.rows >= r.plan.runRows
+}
+
+// submit hands the run at hand to the workers. It waits while too much is on its way.
 func (r *router) submit(ctx context.Context, p *part, last bool) error {
 	if p.partition == nil {
 		partition := r.partitioner.partition(p.number)
 		p.partition = &partition
 	}
-	j := &job{
-		part: p, segment: p.segments, last: last,
-		spilled: p.spilled, cols: p.cols,
-		rows: p.spilledRows + p.rows, size: p.spilledSize + p.size,
+	j := &run{
+		part: p, last: last, spilled: p.spilled, blocks: p.blocks,
+		rows: p.spilledRows + p.rows, size: p.total(),
 	}
-	j.held = min(j.size, r.plan.segments)
+	j.held = min(j.size, r.plan.flying)
 	if err := r.inUse.Acquire(ctx, j.held); err != nil {
 		return context.Cause(ctx)
 	}
 	r.flying.Add(j.size)
-	p.segments++
 	r.buffers.Add(-p.capacity)
+	r.waiting.Add(-j.size)
 	p.spilled, p.spilledRows, p.spilledSize = nil, 0, 0
-	p.cols, p.rows, p.size, p.capacity = nil, 0, 0, 0
-	select {
-	case r.jobs <- j:
+	p.blocks, p.rows, p.size, p.capacity = nil, 0, 0, 0
+	r.queue.put(j)
+	return nil
+}
+
+// press has the partitions with most rows encoded where there are too many to wait until each has a whole
+// run. It looks at rows alone, not at memory, and so what it does is the same whatever the timing.
+func (r *router) press(ctx context.Context) error {
+	if r.plan.sortUnit > 0 || r.waiting.Load() <= r.plan.raw {
 		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
+	var held []*part
+	for _, p := range r.parts {
+		if p != nil && p.total() >= r.plan.leastRun {
+			held = append(held, p)
+		}
+	}
+	slices.SortStableFunc(held, func(a, b *part) int { return cmp.Compare(b.total(), a.total()) })
+	for _, p := range held {
+		if r.waiting.Load() <= r.plan.raw*3/4 {
+			break
+		}
+		if err := r.submit(ctx, p, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // relieve spills the largest partition buffers when memory runs short.
@@ -373,14 +423,15 @@ func (r *router) relieve() error {
 			break
 		}
 		start := len(buf)
-		for i := range p.cols {
-			buf = appendColumn(buf, &p.cols[i])
+		for _, b := range p.blocks {
+			buf = b.appendSpilled(buf, r.layouts)
+			r.blocks.give(b)
 		}
 		p.spilled = append(p.spilled, extent{int64(start), int64(len(buf) - start)})
 		p.spilledRows += p.rows
 		p.spilledSize += p.size
 		r.buffers.Add(-p.capacity)
-		p.cols, p.rows, p.size, p.capacity = nil, 0, 0, 0
+		p.blocks, p.rows, p.size, p.capacity = nil, 0, 0, 0
 		waiting = append(waiting, p)
 		if len(buf) >= 1<<20 {
 			if err := flush(); err != nil {

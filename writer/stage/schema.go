@@ -18,6 +18,21 @@ type node struct {
 	leaf     *leaf
 }
 
+// leafCount is how many leaves are at n and below; n may be nil.
+func (n *node) leafCount() int {
+	switch {
+	case n == nil:
+		return 0
+	case n.leaf != nil:
+		return 1
+	}
+	count := 0
+	for _, kid := range n.kids {
+		count += kid.leafCount()
+	}
+	return count
+}
+
 type shape uint8
 
 const (

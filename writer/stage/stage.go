@@ -1,21 +1,22 @@
 // Package stage turns batches of rows into data files that no snapshot refers to yet. It
-// knows partitions (the rows with one partition tuple), segments (a row group's worth of one
-// partition's rows, in memory), row groups (a segment encoded as Parquet) and files (row
+// knows partitions (the rows with one partition tuple), runs (a page's worth of one
+// partition's rows, in memory), row groups (runs encoded as Parquet pages) and files (row
 // groups written one after the other). It decides nothing about what is visible: planning and
 // publishing come after it.
 //
 // Rows flow through three steps. One router, the caller's goroutine, finds each row's
-// partition and copies its values into that partition's buffers. A buffer with a row group's
-// worth of rows becomes a segment, and one of the workers sorts it where the table asks for
-// it, computes digest and statistics, and encodes it. When a partition has row groups for a
+// partition and copies its values into that partition's blocks; a batch that is all one partition's
+// is kept as it is. A few thousand rows of a partition make a run, and workers turn each column of a run
+// into pages, with statistics, and its rows into a digest. When a partition has row groups for a
 // file of the target size, or the input has ended, one goroutine writes the whole file from
 // start to end: so few files are open at once, however many partitions there are, and one hot
 // partition still keeps every worker busy.
 //
-// Memory is bounded by bytes of buffer capacity. Past the bound the largest partition
-// buffers, as they are, and then encoded row groups move to a spill file and come back when
-// they are needed. Where a segment, a row group or a file ends depends on the rows and the
-// options alone, never on timing or on what was spilled: the same input gives the same bytes.
+// Memory is bounded by bytes of buffer capacity. Where many partitions share it, the largest are
+// encoded before they have a whole run, and past the bound the largest partitions' rows, as they are, and
+// then pages move to a spill file and come back when they are needed. Where a run, a row group or a file
+// ends depends on the rows and the options alone, never on timing or on what was spilled: the same
+// input gives the same bytes.
 package stage
 
 import (
@@ -185,12 +186,14 @@ type staging struct {
 	meta  table.Metadata
 
 	router  *router
+	blocks  *blocks
+	columns *columnSets
 	workers []*worker
-	jobs    chan *job
+	queue   *queue
 	open    chan struct{}       // a token per file being written
-	inUse   *semaphore.Weighted // bytes of segments on their way
+	inUse   *semaphore.Weighted // bytes of runs on their way
 	flying  atomic.Int64        // the same, as a number
-	encoded atomic.Int64        // bytes of row groups in memory
+	encoded atomic.Int64        // bytes of pages in memory
 
 	mu       sync.Mutex
 	progress Progress
@@ -205,30 +208,44 @@ type stagedFile struct {
 // sizes are the byte bounds that a run works with. Those that decide where something ends
 // follow from the table and from Options.Memory, never from the number of workers.
 type sizes struct {
-	segment   int64 // of rows in memory, to be one row group
-	segRows   int   // rows of a row group at most
-	sortUnit  int64 // of rows in memory, to be sorted as one; 0 where the table is not sorted
-	file      int64 // target of a file on disk
-	tracked   int64 // buffers, segments and row groups together
-	segments  int64 // segments on their way to a worker or with it
-	rowGroups int64 // encoded and not written yet
+	run      int64 // of rows in memory, to be encoded at once
+	runRows  int
+	leastRun int64 // less is not worth the pages
+	raw      int64 // rows of all partitions that wait for a run
+	rowGroup int64 // of rows, before they are encoded
+	segRows  int   // rows of a row group at most
+	sortUnit int64 // of rows in memory, to be sorted as one; 0 where the table is not sorted
+	segment  int64 // of sorted rows, to be one row group
+	file     int64 // target of a file on disk
+
+	tracked   int64 // blocks, runs and pages together
+	flying    int64 // runs on their way to a worker or with it
+	rowGroups int64 // pages, not written yet
 	uploads   int64 // parts of files on their way to a store
 }
 
-func newSizes(memory int64, set settings, sorted bool) sizes {
+func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
 	// An eighth is for uploads. What is left goes to the workers' scratch space, to the input and to
 	// the collector.
 	tracked := memory * 5 / 8
 	z := sizes{
-		tracked: tracked, segments: tracked / 3, rowGroups: tracked / 3,
+		tracked: tracked, flying: tracked / 8, rowGroups: tracked * 3 / 8, raw: tracked / 5,
 		file: set.targetFileSize, segRows: set.rowGroupRows, uploads: memory / 8,
 	}
-	z.segment = max(minSegment, min(set.rowGroupSize, tracked/16, set.targetFileSize/2))
+	z.rowGroup = max(minSegment, min(set.rowGroupSize, set.targetFileSize/2))
+	z.run = min(max(4<<20, int64(leaves)<<16), z.rowGroup, max(z.flying/4, minSegment))
+	z.runRows = min(set.pageRows*max(1, usualRun/set.pageRows), set.rowGroupRows)
+	z.leastRun = int64(leaves) << 11
 	if sorted {
+		z.segment = max(minSegment, min(set.rowGroupSize, tracked/16, set.targetFileSize/2))
 		z.sortUnit = max(z.segment, min(tracked/6, set.targetFileSize))
+		z.flying = tracked / 3
 	}
 	return z
 }
+
+// usualRun is the rows of a run, or about: as many as the usual limit of a page.
+const usualRun = 20_000
 
 // openFiles is how many files may be written at a time.
 const openFiles = 8
@@ -254,7 +271,7 @@ func newStaging(ctx context.Context, tbl *table.Table, o Options) (*staging, err
 	if err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
-	s := &staging{o: o, meta: meta, spill: &spillFile{dir: o.SpillDir}, jobs: make(chan *job), open: make(chan struct{}, max(openFiles, o.Workers))}
+	s := &staging{o: o, meta: meta, spill: &spillFile{dir: o.SpillDir}, queue: newQueue(), open: make(chan struct{}, max(openFiles, o.Workers))}
 	for range o.Workers {
 		w, err := newWorker(s, set, as)
 		if err != nil {
@@ -262,8 +279,10 @@ func newStaging(ctx context.Context, tbl *table.Table, o Options) (*staging, err
 		}
 		s.workers = append(s.workers, w)
 	}
-	s.plan = newSizes(o.Memory, set, s.workers[0].sorter != nil)
-	s.inUse = semaphore.NewWeighted(s.plan.segments)
+	s.plan = newSizes(o.Memory, set, len(s.workers[0].enc.leaves), s.workers[0].sorter != nil)
+	s.inUse = semaphore.NewWeighted(s.plan.flying)
+	s.blocks = newBlocks(s.workers[0].layouts, s.plan.raw/4)
+	s.columns = &columnSets{layouts: s.workers[0].layouts}
 	if s.files, err = newFileWriter(catalog.BoundUploads(wfs, s.plan.uploads), meta, s.workers[0].enc, s.spill, o); err != nil {
 		return nil, err
 	}
@@ -287,11 +306,12 @@ func (s *staging) run(ctx context.Context, in iter.Seq2[arrowconv.Batch, error])
 	if err != nil {
 		cancel()
 	}
-	close(s.jobs)
+	s.queue.close()
 	// A worker that finds the queue closed before it sees the end of gctx has no error to tell.
 	if werr := g.Wait(); werr != nil && (err == nil || stopped) {
 		err = werr
 	}
+	s.letGo()
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
@@ -299,6 +319,22 @@ func (s *staging) run(ctx context.Context, in iter.Seq2[arrowconv.Batch, error])
 		return nil, err
 	}
 	return s.result()
+}
+
+// letGo releases batches that a run that failed has kept.
+func (s *staging) letGo() {
+	for _, r := range s.queue.left() {
+		for _, b := range r.blocks {
+			s.blocks.give(b)
+		}
+	}
+	for _, p := range s.router.parts {
+		if p != nil {
+			for _, b := range p.blocks {
+				s.blocks.give(b)
+			}
+		}
+	}
 }
 
 func (s *staging) result() (*Result, error) {

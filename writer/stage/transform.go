@@ -184,6 +184,12 @@ func (t *transformer) load(arr arrow.Array, n int) {
 			w[i] = t.pool[16*i : 16*i+16]
 			putDecimal(w[i], a.Value(i))
 		}
+	case *array.Decimal64:
+		t.pool = growTo(t.pool, 16*n)
+		for i, w := 0, texts(); i < n; i++ {
+			w[i] = t.pool[16*i : 16*i+16]
+			putDecimal(w[i], decimal128.FromI64(int64(a.Value(i))))
+		}
 	case *array.String:
 		off, data := a.ValueOffsets(), a.ValueBytes()
 		for i, w := 0, texts(); i < n; i++ {

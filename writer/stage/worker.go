@@ -1,8 +1,11 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"golang.org/x/sync/errgroup"
@@ -10,33 +13,22 @@ import (
 	"github.com/icewright/icewright/writer/digest"
 )
 
-// job is a segment on its way to a worker: rows of one partition in input order, the spilled
-// ones first.
-type job struct {
-	part    *part
-	segment int
-	last    bool // of the partition
-	spilled []extent
-	cols    []column // nil where all is spilled, or nothing left
-	rows    int
-	size    int64
-	held    int64 // of staging.inUse
-}
-
-// worker encodes segments.
+// worker encodes runs.
 type worker struct {
 	*staging
 	enc     *encoder
 	sorter  *sorter
 	hasher  *digest.Hasher
-	schema  *arrow.Schema
 	layouts []*layout
+	schema  *arrow.Schema // of what is kept
+	firsts  []int         // number of the first leaf of each column
+	order   []int         // columns, those that take longest first
 	buf     []byte
 }
 
 func newWorker(s *staging, set settings, as *arrow.Schema) (*worker, error) {
 	schema, order := s.meta.CurrentSchema(), s.meta.SortOrder()
-	w := &worker{staging: s, schema: as, enc: &encoder{set: set}}
+	w := &worker{staging: s, enc: &encoder{set: set}}
 	var err error
 	if w.enc.zip, err = newCompressor(set.codec, set.level); err != nil {
 		return nil, err
@@ -44,13 +36,22 @@ func newWorker(s *staging, set settings, as *arrow.Schema) (*worker, error) {
 	if w.layouts, err = layouts(as); err != nil {
 		return nil, err
 	}
+	w.schema = keptSchema(as, w.layouts)
 	if w.enc.root, w.enc.nodes, w.enc.leaves, err = parquetSchema(schema); err != nil {
 		return nil, err
 	}
 	if err := setMetricsModes(w.enc.leaves, s.meta.Properties(), sortedColumns(order)); err != nil {
 		return nil, err
 	}
-	if w.sorter, err = newSorter(schema, order, as); err != nil {
+	for i, at := 0, 0; i < len(w.enc.nodes); i++ {
+		w.firsts = append(w.firsts, at)
+		at += w.enc.nodes[i].leafCount()
+		w.order = append(w.order, i)
+	}
+	slices.SortStableFunc(w.order, func(a, b int) int {
+		return cmp.Compare(min(w.layouts[b].kind, kindStruct), min(w.layouts[a].kind, kindStruct))
+	})
+	if w.sorter, err = newSorter(schema, order, w.schema); err != nil {
 		return nil, err
 	}
 	if w.hasher, err = digest.NewHasher(schema); err == nil {
@@ -66,37 +67,161 @@ func layouts(as *arrow.Schema) ([]*layout, error) {
 		if err != nil {
 			return nil, fmt.Errorf("column %q: %w", f.Name, err)
 		}
-		ls = append(ls, l)
+		ls = append(ls, l.narrowed())
 	}
 	return ls, nil
 }
 
-// run works until there are no more jobs. Files are written by goroutines of g, more of them
+// keptSchema is as with the types of ls.
+func keptSchema(as *arrow.Schema, ls []*layout) *arrow.Schema {
+	fields := as.Fields()
+	for i, l := range ls {
+		fields[i].Type = l.typ
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// run works until there are no more runs. Files are written by goroutines of g, more of them
 // than workers: a store that answers slowly is to cost time, not processors.
 func (w *worker) run(ctx context.Context, g *errgroup.Group) error {
 	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case j, ok := <-w.jobs:
-			if !ok {
-				return nil
-			}
-			if err := w.do(ctx, g, j); err != nil {
+		r, begin, err := w.queue.take(ctx)
+		if r == nil {
+			return err
+		}
+		if begin {
+			if err := w.begin(r); err != nil {
 				return err
 			}
+			w.queue.prepared(r)
+		}
+		if err := w.work(ctx, g, r); err != nil {
+			return err
 		}
 	}
 }
 
-func (w *worker) do(ctx context.Context, g *errgroup.Group, j *job) error {
-	groups, err := w.encode(j)
-	w.inUse.Release(j.held)
-	w.flying.Add(-j.size)
-	if err != nil {
-		return err
+// begin brings the rows of r together and says what is to be done with them: a task for each column, and
+// one for the digest.
+func (w *worker) begin(r *run) error {
+	if r.rows > 0 {
+		if err := w.load(r); err != nil {
+			return err
+		}
+		r.tasks = int32(len(w.enc.nodes) + 1)
 	}
-	for _, t := range j.part.out.add(j.part, j.segment, groups, j.last) {
+	if w.sorter != nil && r.rows > 0 {
+		r.perm = w.sorter.order(r.cols, r.rows)
+		n := max(int((r.size+w.plan.segment-1)/w.plan.segment), (r.rows+w.plan.segRows-1)/w.plan.segRows)
+		r.cuts = append(r.cuts, 0)
+		for i := range n {
+			if to := r.rows * (i + 1) / n; to > r.cuts[i] {
+				r.groups, r.cuts = append(r.groups, newRowGroup(w.enc.leaves)), append(r.cuts, to)
+			}
+		}
+	} else if r.rows > 0 {
+		if r.part.open == nil {
+			r.part.open = newRowGroup(w.enc.leaves)
+		}
+		r.groups, r.cuts = []*rowGroup{r.part.open}, []int{0, r.rows}
+	}
+	r.left.Store(r.tasks)
+	return nil
+}
+
+// work does tasks of r until all have been begun. Whoever ends the last one ends the run.
+func (w *worker) work(ctx context.Context, g *errgroup.Group, r *run) error {
+	if r.tasks == 0 {
+		return w.end(ctx, g, r)
+	}
+	for {
+		k := r.next.Add(1) - 1
+		if k >= r.tasks {
+			return nil
+		}
+		if k == 0 {
+			r.groups[0].digest = r.groups[0].digest.Add(w.digest(r))
+		} else if err := w.column(r, w.order[k-1]); err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+		if r.left.Add(-1) == 0 {
+			return w.end(ctx, g, r)
+		}
+	}
+}
+
+// digestRows is how many rows are hashed at a time: their hashes stay in the nearest cache.
+const digestRows = 2048
+
+func (w *worker) digest(r *run) digest.Sum {
+	rec := arrowBatch(w.schema, r.cols, r.rows)
+	defer rec.Release()
+	var sum digest.Sum
+	for from := int64(0); from < rec.NumRows(); from += digestRows {
+		part := rec.NewSlice(from, min(from+digestRows, rec.NumRows()))
+		sum = sum.Add(w.hasher.Sum(part))
+		part.Release()
+	}
+	return sum
+}
+
+// column encodes column number i of r.
+func (w *worker) column(r *run, i int) error {
+	node := w.enc.nodes[i]
+	if node == nil {
+		return nil
+	}
+	if r.perm == nil {
+		return w.enc.column(r.groups[0], w.firsts[i], node, &r.cols[i], r.rows)
+	}
+	d := r.cols[i].arrowData()
+	defer d.Release()
+	for k, g := range r.groups {
+		rows := r.perm[r.cuts[k]:r.cuts[k+1]]
+		sorted := newColumn(r.cols[i].layout)
+		sorted.gather(d, 0, rows)
+		if err := w.enc.column(g, w.firsts[i], node, &sorted, len(rows)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end takes what r made to the partition's files.
+func (w *worker) end(ctx context.Context, g *errgroup.Group, r *run) error {
+	w.drop(r)
+	w.inUse.Release(r.held)
+	w.flying.Add(-r.size)
+	p := r.part
+	var done []*rowGroup
+	for i, rg := range r.groups {
+		rg.rows += int64(r.cuts[i+1] - r.cuts[i])
+		rg.raw += r.size / int64(len(r.groups))
+		if err := w.hold(rg, r.last); err != nil {
+			return err
+		}
+		if r.perm == nil && !r.last && rg.raw < w.plan.rowGroup && rg.rows+int64(w.plan.runRows) <= int64(w.plan.segRows) {
+			continue // it goes on
+		}
+		p.open = nil
+		done = append(done, rg)
+	}
+	if r.last && p.open != nil {
+		done, p.open = append(done, p.open), nil
+	}
+	var tasks []fileTask
+	for _, rg := range done {
+		w.enc.finish(rg)
+		if err := w.hold(rg, r.last); err != nil {
+			return err
+		}
+		tasks = append(tasks, p.out.add(p, rg)...)
+	}
+	if r.last || r.perm != nil {
+		tasks = append(tasks, p.out.cut(p)...)
+	}
+	w.queue.done(r)
+	for _, t := range tasks {
 		select {
 		case w.open <- struct{}{}:
 		case <-ctx.Done():
@@ -117,7 +242,7 @@ func (s *staging) write(ctx context.Context, t fileTask) error {
 		return err
 	}
 	for _, g := range t.groups {
-		s.encoded.Add(-g.inMemory())
+		s.encoded.Add(-g.counted)
 		g.chunks = nil
 	}
 	s.report(func(p *Progress) {
@@ -128,87 +253,90 @@ func (s *staging) write(ctx context.Context, t fileTask) error {
 	return nil
 }
 
-// encode turns a segment into row groups: one, or where the table is sorted as many as its
-// rows make.
-func (w *worker) encode(j *job) ([]*rowGroup, error) {
-	if j.rows == 0 {
-		return nil, nil
+// load brings the rows of a run together in memory.
+func (w *worker) load(r *run) error {
+	if len(r.spilled) == 0 && len(r.blocks) == 1 && r.blocks[0].rec == nil {
+		r.cols = r.blocks[0].cols // as they are
+		return nil
 	}
-	cols, err := w.load(j)
-	if err != nil {
-		return nil, err
-	}
-	j.cols = nil
-	rec := arrowBatch(w.schema, cols, j.rows)
-	sum := w.hasher.Sum(rec)
-	rec.Release()
-	var groups []*rowGroup
-	if w.sorter == nil {
-		g, err := w.enc.encode(cols, j.rows, nil)
-		if err != nil {
-			return nil, err
-		}
-		groups = append(groups, g)
-	} else {
-		perm := w.sorter.order(cols, j.rows)
-		n := max(int((j.size+w.plan.segment-1)/w.plan.segment), (j.rows+w.plan.segRows-1)/w.plan.segRows)
-		for i := range n {
-			part := perm[j.rows*i/n : j.rows*(i+1)/n]
-			if len(part) == 0 {
-				continue
-			}
-			g, err := w.enc.encode(cols, len(part), part)
-			if err != nil {
-				return nil, err
-			}
-			groups = append(groups, g)
-		}
-	}
-	groups[0].digest = sum
-	for _, g := range groups {
-		if err := w.hold(g, j.last); err != nil {
-			return nil, err
-		}
-	}
-	return groups, nil
-}
-
-// load returns the rows of a segment in memory.
-func (w *worker) load(j *job) ([]column, error) {
-	if len(j.spilled) == 0 {
-		return j.cols, nil
-	}
-	cols := newColumns(w.layouts)
-	for _, at := range j.spilled {
+	r.cols = w.columns.take()
+	for _, at := range r.spilled {
 		w.buf = growTo(w.buf, int(at.size))
 		if err := w.spill.read(at, w.buf); err != nil {
-			return nil, err
+			return err
 		}
 		b := w.buf
-		for i := range cols {
-			b = cols[i].restore(b)
+		for len(b) > 0 {
+			for i := range r.cols {
+				b = r.cols[i].restore(b)
+			}
 		}
 	}
-	if j.cols != nil {
-		rest := make([]int32, j.cols[0].n)
-		for i := range rest {
-			rest[i] = int32(i)
-		}
-		for i := range cols {
-			d := j.cols[i].arrowData()
-			cols[i].gather(d, 0, rest)
-			d.Release()
-		}
+	for _, b := range r.blocks {
+		b.appendTo(r.cols)
+		w.blocks.give(b)
 	}
-	return cols, nil
-}
-
-// hold keeps an encoded row group until its file is written: in memory, or past the bound in
-// the spill file. The last of a partition will be written at once.
-func (w *worker) hold(g *rowGroup, last bool) error {
-	if !last && w.encoded.Load()+g.size > w.plan.rowGroups {
-		return g.spill(w.spill)
-	}
-	w.encoded.Add(g.size)
+	r.blocks = nil
 	return nil
 }
+
+// drop gives the memory of r's rows back.
+func (w *worker) drop(r *run) {
+	switch {
+	case len(r.blocks) > 0:
+		w.blocks.give(r.blocks[0])
+	case r.cols != nil:
+		w.columns.give(r.cols)
+	}
+	r.blocks, r.cols = nil, nil
+}
+
+// hold keeps the pages of a row group until its file is written: in memory, or past the bound in
+// the spill file. The last of a partition will be written at once.
+func (w *worker) hold(g *rowGroup, last bool) error {
+	size := g.inMemory()
+	if !last && w.encoded.Load()+size-g.counted > w.plan.rowGroups {
+		size = 0
+		if err := g.spill(w.spill); err != nil {
+			return err
+		}
+	}
+	w.encoded.Add(size - g.counted)
+	g.counted = size
+	return nil
+}
+
+// columnSets are columns that runs are brought together in. Safe for concurrent use.
+type columnSets struct {
+	layouts []*layout
+	mu      sync.Mutex
+	free    [][]column
+}
+
+func (s *columnSets) take() []column {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.free) - 1; n >= 0 {
+		cols := s.free[n]
+		s.free = s.free[:n]
+		return cols
+	}
+	return newColumns(s.layouts)
+}
+
+func (s *columnSets) give(cols []column) {
+	capacity := int64(0)
+	for i := range cols {
+		capacity += cols[i].capacity()
+		cols[i].reset()
+	}
+	if capacity > keptColumns {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, cols)
+}
+
+// keptColumns is the size up to which columns are kept for the next run.
+const keptColumns = 16 << 20

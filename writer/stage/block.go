@@ -1,0 +1,223 @@
+package stage
+
+import (
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+)
+
+// block is rows of one partition: some of its columns' own, or a batch that is all the partition's, as
+// it came.
+type block struct {
+	cols []column
+	rec  arrow.RecordBatch // nil where the rows are in cols
+	n    int
+	room int // rows that cols are made for
+
+	size     int64 // see column.size
+	capacity int64
+}
+
+// Rows of a block. A partition begins with small ones and doubles what it has, so that little is unused
+// whether there are three partitions or a hundred thousand.
+const (
+	leastBlock = 64
+	mostBlock  = 2048
+)
+
+// blocks makes blocks, of which those that were given back come first. Safe for concurrent use.
+type blocks struct {
+	layouts  []*layout
+	overhead int64 // of a block, beside its buffers
+
+	mu   sync.Mutex
+	free map[int][]*block // by room
+	held int64            // capacity of the free ones
+	most int64            // of held
+}
+
+func newBlocks(ls []*layout, most int64) *blocks {
+	return &blocks{layouts: ls, overhead: int64(len(ls)) * columnOverhead, free: map[int][]*block{}, most: most}
+}
+
+// columnOverhead is about what a column takes beside its buffers.
+const columnOverhead = 128
+
+// take returns an empty block for a partition that has rows rows.
+func (p *blocks) take(rows int) *block {
+	room := leastBlock
+	for room < rows && room < mostBlock {
+		room *= 2
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.free[room]; len(l) > 0 {
+		b := l[len(l)-1]
+		p.free[room] = l[:len(l)-1]
+		p.held -= b.capacity
+		return b
+	}
+	b := &block{cols: newColumns(p.layouts), room: room}
+	for i := range b.cols {
+		b.cols[i].reserve(room)
+	}
+	b.measure(p.overhead)
+	return b
+}
+
+// give takes a block back.
+func (p *blocks) give(b *block) {
+	if b.rec != nil {
+		b.rec.Release()
+		b.rec = nil
+		return
+	}
+	for i := range b.cols {
+		b.cols[i].reset()
+	}
+	b.n, b.size = 0, 0
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// One that long texts have blown up is not kept for short ones.
+	if p.held+b.capacity <= p.most && b.capacity <= int64(b.room)<<12 {
+		p.free[b.room] = append(p.free[b.room], b)
+		p.held += b.capacity
+	}
+}
+
+// gather appends rows of rec.
+func (b *block) gather(rec arrow.RecordBatch, rows []int32) {
+	for i := range b.cols {
+		d := rec.Column(i).Data()
+		b.cols[i].gather(d, d.Offset(), rows)
+	}
+	b.n += len(rows)
+}
+
+// measure sets size and capacity.
+func (b *block) measure(overhead int64) {
+	b.size, b.capacity = 0, overhead
+	for i := range b.cols {
+		b.size += b.cols[i].size()
+		b.capacity += b.cols[i].capacity()
+	}
+}
+
+// whole returns rec as a block, which keeps it; nil where it has columns with columns below.
+func (p *blocks) whole(rec arrow.RecordBatch) *block {
+	b := &block{n: int(rec.NumRows()), capacity: p.overhead}
+	for i, l := range p.layouts {
+		if len(l.kids) > 0 {
+			return nil
+		}
+		b.size += l.sizeOf(rec.Column(i).Data())
+		b.capacity += int64(rec.Column(i).Data().SizeInBytes())
+	}
+	rec.Retain()
+	b.rec = rec
+	return b
+}
+
+// sizeOf is column.size of the values of d.
+func (l *layout) sizeOf(d arrow.ArrayData) int64 {
+	n := d.Len()
+	switch l.kind {
+	case kindFixed:
+		return int64(n * l.width)
+	case kindBits:
+		return int64(n)
+	case kindBytes:
+		if n == 0 {
+			return 0
+		}
+		offsets := castTo[int32](d.Buffers()[1].Bytes())[d.Offset():]
+		return int64(offsets[n]-offsets[0]) + 4*int64(n)
+	}
+	return 0
+}
+
+// appendTo appends the rows of b to cols.
+func (b *block) appendTo(cols []column) {
+	if b.rec == nil {
+		for i := range cols {
+			cols[i].append(&b.cols[i])
+		}
+		return
+	}
+	rows := upTo(b.n)
+	for i := range cols {
+		d := b.rec.Column(i).Data()
+		cols[i].gather(d, d.Offset(), rows)
+	}
+}
+
+// appendSpilled appends the rows of b to buf as they are spilled.
+func (b *block) appendSpilled(buf []byte, ls []*layout) []byte {
+	cols := b.cols
+	if b.rec != nil {
+		cols = newColumns(ls)
+		b.appendTo(cols)
+	}
+	for i := range cols {
+		buf = appendColumn(buf, &cols[i])
+	}
+	return buf
+}
+
+// upTo returns 0, 1, 2 … n-1.
+func upTo(n int) []int32 {
+	rows := make([]int32, n)
+	for i := range rows {
+		rows[i] = int32(i)
+	}
+	return rows
+}
+
+// append appends the values of src.
+func (c *column) append(src *column) {
+	c.appendValid(src.valid, src.n)
+	switch c.kind {
+	case kindFixed:
+		c.data = append(grow(c.data, len(src.data))[:len(c.data)], src.data...)
+	case kindBits:
+		c.data = growBits(c.data, c.n+src.n)
+		bitutil.CopyBitmap(src.data, 0, src.n, c.data, c.n)
+	case kindBytes, kindList:
+		base := int32(len(c.data))
+		if c.kind == kindList {
+			base = int32(c.kids[0].n)
+		}
+		if src.n > 0 {
+			out := c.growOffsets(src.n)
+			for i, o := range src.offsets[1:] {
+				out[i] = base + o
+			}
+		}
+		c.data = append(grow(c.data, len(src.data))[:len(c.data)], src.data...)
+	}
+	c.n += src.n
+	c.nulls += src.nulls
+	for i := range c.kids {
+		c.kids[i].append(&src.kids[i])
+	}
+}
+
+// reserve makes room for n values, as far as their size is known.
+func (c *column) reserve(n int) {
+	switch c.kind {
+	case kindFixed:
+		c.data = make([]byte, 0, n*c.width)
+	case kindBytes, kindList:
+		c.offsets = make([]int32, 0, n+1)
+	}
+}
+
+// reset leaves no value, and keeps the memory.
+func (c *column) reset() {
+	c.n, c.nulls, c.valid = 0, 0, nil
+	c.data, c.offsets = c.data[:0], c.offsets[:0]
+	for i := range c.kids {
+		c.kids[i].reset()
+	}
+}
