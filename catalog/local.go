@@ -102,7 +102,7 @@ func (l localIO) Open(name string) (iceio.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return withAvroNames(name, f), nil
 }
 
 func (l localIO) ReadFile(name string) ([]byte, error) {

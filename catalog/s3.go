@@ -176,7 +176,7 @@ func (s *s3IO) Open(name string) (iceio.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &s3File{io: s, name: name, info: info}, nil
+	return withAvroNames(name, &s3File{io: s, name: name, info: info}), nil
 }
 
 // Stat returns the size and the time of the object; fs.ErrNotExist without one.
