@@ -27,7 +27,8 @@ var below = map[string][]string{
 	"writer/digest":  {"variant"},
 	"writer/slice":   {"nearest", "writer/digest"},
 	"writer/stage":   {"arrowconv", "catalog", "point", "writer/digest", "writer/slice"},
-	"writer/plan":    {"arrowconv", "catalog", "writer/digest", "writer/slice"},
+	"writer/live":    {"catalog", "writer/digest", "writer/slice"},
+	"writer/plan":    {"arrowconv", "catalog", "writer/digest", "writer/live", "writer/slice"},
 	"writer/publish": {"catalog", "point", "writer/digest", "writer/slice"},
 	"writer":         {"arrowconv", "catalog", "point", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish"},
 	"job": {

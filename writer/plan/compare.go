@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/icewright/icewright/writer/digest"
+	"github.com/icewright/icewright/writer/live"
 	"github.com/icewright/icewright/writer/slice"
 )
 
@@ -82,7 +83,7 @@ func (u *unit) sum(known map[*liveFile]digest.Sum) bool {
 
 // clean tells that no delete file may apply to the unit's live files.
 func (u *unit) clean() bool {
-	return !slices.ContainsFunc(u.files, func(f *liveFile) bool { return len(f.deletes) > 0 })
+	return !slices.ContainsFunc(u.files, func(f *liveFile) bool { return len(f.Deletes) > 0 })
 }
 
 // straddles tells that some of the unit's files have rows outside the slice.
@@ -112,7 +113,7 @@ func footers(ctx context.Context, tbl *table.Table, files []*liveFile, dates map
 	sums := make([]digest.Sum, len(files))
 	has := make([]bool, len(files))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(readers)
+	g.SetLimit(live.Readers)
 	for i, f := range files {
 		df := f.DataFile()
 		if df.FileFormat() != iceberg.ParquetFile || !holds(df, defaults) {
@@ -271,7 +272,7 @@ func (u *unit) scan(ctx context.Context, tbl *table.Table) error {
 				return err
 			}
 			var sum digest.Sum
-			for rec, err := range rowsOf(ctx, tbl, columnsOf(tbl.Schema()), f.straddler()) {
+			for rec, err := range rowsOf(ctx, tbl, live.Columns(tbl.Schema()), f.straddler()) {
 				if err != nil {
 					return err
 				}

@@ -3,7 +3,6 @@ package plan
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"runtime"
 	"slices"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/digest"
+	"github.com/icewright/icewright/writer/live"
 	"github.com/icewright/icewright/writer/slice"
 )
 
@@ -112,7 +112,7 @@ type sight struct {
 }
 
 func newSight(tbl *table.Table, sc *scope, o Options) (*sight, error) {
-	s := &sight{tbl: tbl, sc: sc, o: o, schema: tbl.Schema(), columns: columnsOf(tbl.Schema())}
+	s := &sight{tbl: tbl, sc: sc, o: o, schema: tbl.Schema(), columns: live.Columns(tbl.Schema())}
 	if o.CompareRows {
 		return s, nil
 	}
@@ -149,12 +149,9 @@ func holding(schema *iceberg.Schema, ids []int) []string {
 }
 
 func (s *sight) look(ctx context.Context, f *liveFile) (found look, err error) {
-	origin := f.origin()
+	origin := f.Origin()
 	if known, ok := s.o.Looks.get(origin); ok {
 		return known, nil
-	}
-	if format := f.DataFile().FileFormat(); format != iceberg.ParquetFile {
-		return look{}, cannotRead(f.DataFile(), "it is in the format "+string(format)+", and icewright reads Parquet")
 	}
 	sieve, err := newSieve(s.sc, s.schema, s.o)
 	if err != nil {
@@ -184,7 +181,7 @@ func (s *sight) look(ctx context.Context, f *liveFile) (found look, err error) {
 			return look{}, err
 		}
 	}
-	if live, least := found.inside+found.outside, f.leastRows(); live > f.DataFile().Count() || live < least {
+	if live, least := found.inside+found.outside, f.LeastRows(); live > f.DataFile().Count() || live < least {
 		return look{}, guard("see with another engine whether the table is intact", "live file %s has %d rows by its manifest entry, and %d that live were read",
 			f.DataFile().FilePath(), f.DataFile().Count(), live)
 	}
@@ -193,24 +190,6 @@ func (s *sight) look(ctx context.Context, f *liveFile) (found look, err error) {
 	}
 	s.o.Looks.put(origin, found)
 	return found, nil
-}
-
-// leastRows is how many rows of a data file live at least: delete files may name rows twice, or rows
-// that other ones delete as well, and equality deletes may hit any number.
-func (f *liveFile) leastRows() int64 {
-	n := f.DataFile().Count()
-	for _, d := range f.deletes {
-		if d.DataFile().ContentType() != iceberg.EntryContentPosDeletes {
-			return 0
-		}
-		n -= d.DataFile().Count()
-	}
-	return max(0, n)
-}
-
-func cannotRead(df iceberg.DataFile, why string) error {
-	return guard("rewrite it with another engine, in Spark: CALL catalog.system.rewrite_data_files; or choose a slice that takes in or leaves out whole files",
-		"live file %s may hold rows inside the slice and outside, and its rows cannot be read: %s", df.FilePath(), why)
 }
 
 func (l *Looks) get(origin string) (look, bool) {
@@ -289,54 +268,10 @@ func (s *sieve) shares() []share {
 	return out
 }
 
-// straddler is the file with what it takes to read its live rows.
-func (f *liveFile) straddler() Straddler {
-	seq := f.SequenceNum()
-	t := table.FileScanTask{
-		File: f.DataFile(), Length: f.DataFile().FileSizeBytes(),
-		FirstRowID: f.DataFile().FirstRowID(), DataSequenceNumber: &seq,
-	}
-	for _, d := range f.deletes {
-		switch df := d.DataFile(); {
-		case table.IsDeletionVector(df):
-			t.DeletionVectorFiles = append(t.DeletionVectorFiles, df)
-		case df.ContentType() == iceberg.EntryContentPosDeletes:
-			t.DeleteFiles = append(t.DeleteFiles, df)
-		default:
-			t.EqualityDeleteFiles = append(t.EqualityDeleteFiles, df)
-		}
-	}
-	if len(t.DeletionVectorFiles) > 0 {
-		t.DeleteFiles = nil // the vector has their positions. Source: iceberg.apache.org/spec/#scan-planning
-	}
-	return Straddler{LiveFile: f.LiveFile, Removed: f.inside, Kept: f.outside, Origin: f.origin(), task: t}
-}
-
-func (f *liveFile) origin() string {
-	names := []string{fmt.Sprintf("%s %d", f.DataFile().FilePath(), f.SequenceNum())}
-	for _, d := range f.deletes {
-		name := d.DataFile().FilePath()
-		if at := d.DataFile().ContentOffset(); at != nil {
-			name = fmt.Sprintf("%s@%d", name, *at)
-		}
-		names = append(names, name)
-	}
-	slices.Sort(names[1:])
-	return strings.Join(names, "\n")
-}
-
 // Rows yields the live rows of straddlers, those of the slice and the others, one file after the
 // other, with the columns of tbl. Each batch is the loop body's to release.
 func (p *Plan) Rows(ctx context.Context, tbl *table.Table, files ...Straddler) iter.Seq2[arrow.RecordBatch, error] {
-	return rowsOf(ctx, tbl, columnsOf(tbl.Schema()), files...)
-}
-
-func columnsOf(schema *iceberg.Schema) []string {
-	var names []string
-	for _, f := range schema.Fields() {
-		names = append(names, f.Name)
-	}
-	return names
+	return rowsOf(ctx, tbl, live.Columns(tbl.Schema()), files...)
 }
 
 // Outside returns what tells the rows that are not in the slice, of batches with the columns of schema.
@@ -356,20 +291,9 @@ func (p *Plan) Outside(schema *iceberg.Schema) (func(arrow.RecordBatch) (*slice.
 func rowsOf(ctx context.Context, tbl *table.Table, columns []string, files ...Straddler) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		for _, f := range files {
-			tbl, err := catalog.ReadableFile(tbl, tbl.Schema(), f.DataFile())
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			scan := tbl.Scan(table.WithSelectedFields(columns...), table.WithMaxConcurrency(1))
-			_, batches, err := scan.ReadTasks(ctx, []table.FileScanTask{f.task})
-			if err != nil {
-				yield(nil, unreadable(f.DataFile(), err))
-				return
-			}
-			for rec, err := range batches {
+			for rec, err := range live.Rows(ctx, tbl, f.task, columns) {
 				if err != nil {
-					yield(nil, unreadable(f.DataFile(), err))
+					yield(nil, refused(f.DataFile(), err))
 					return
 				}
 				if !yield(rec, nil) {
@@ -378,11 +302,4 @@ func rowsOf(ctx context.Context, tbl *table.Table, columns []string, files ...St
 			}
 		}
 	}
-}
-
-func unreadable(df iceberg.DataFile, err error) error {
-	if errors.Is(err, iceberg.ErrResolve) {
-		return cannotRead(df, err.Error())
-	}
-	return fmt.Errorf("read live file %s: %w", df.FilePath(), err)
 }
