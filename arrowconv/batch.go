@@ -12,6 +12,10 @@ type Batch struct {
 	// Rejected holds the row numbers between the batch's rows that were set aside, ascending; mostly nil.
 	// RowsRead is NumRows plus these.
 	Rejected []int64
+	// Absent are the columns, by position, that neither the input nor its path has, where they are the same for
+	// all rows; of an input whose rows name their own columns, those that none of the batch's names. They
+	// hold the column's default, or nulls. Ascending; mostly nil.
+	Absent []int
 	// Bytes is the size of the input, decompressed, that the batch was read from; 0 where unknown.
 	Bytes int64
 }

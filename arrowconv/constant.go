@@ -125,6 +125,17 @@ func (s *substitute) wrong() (Reject, bool) {
 	return Reject{}, false
 }
 
+// lacking are the columns, among those that has does not tell of, that the input's path does not have
+// either.
+func (t *target) lacking(has func(i int) bool) (columns []int) {
+	for i := range t.fields {
+		if s := t.substitutes[i]; !has(i) && (s == nil || s.preset) {
+			columns = append(columns, i)
+		}
+	}
+	return columns
+}
+
 // absent makes column i, n rows of it, of an input that lacks it.
 func (t *target) absent(i, n int, alloc memory.Allocator) arrow.Array {
 	dt := t.arrow.Field(i).Type

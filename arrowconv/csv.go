@@ -286,11 +286,13 @@ type csvWorker struct {
 	o       Options
 	columns []*csvColumn // in the input's order
 	place   []int        // where each of columns is in the schema
+	absent  []int        // columns of the schema that the input lacks
 	rows    csvRows
 }
 
 func newCSVWorker(c *csvInput, to *target, place []int, o Options) *csvWorker {
 	w := &csvWorker{in: c, to: to, o: o, place: place}
+	w.absent = to.lacking(func(i int) bool { return slices.Contains(place, i) })
 	nulls := newCSVNulls(o.CSV.Nulls)
 	for _, i := range place {
 		if i == dropped {
@@ -325,7 +327,7 @@ func (w *csvWorker) convert(ch csvChunk) piece {
 	}()
 	return piece{
 		rec:  array.NewRecordBatch(w.to.arrow, arrays, int64(s.n)),
-		rows: int64(s.total), rejects: s.rejects, bytes: ch.bytes,
+		rows: int64(s.total), rejects: s.rejects, bytes: ch.bytes, absent: w.absent,
 	}
 }
 

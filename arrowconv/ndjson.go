@@ -194,7 +194,11 @@ func (p *ndjsonParser) chunk(ch jsonChunk) piece {
 	if rows == 0 {
 		return piece{}
 	}
-	return piece{rec: p.root.batch(p.to.arrow, p.opts.Alloc), rows: rows, rejects: rejects, bytes: ch.bytes}
+	out := piece{rec: p.root.batch(p.to.arrow, p.opts.Alloc), rows: rows, rejects: rejects, bytes: ch.bytes}
+	if !p.root.whole {
+		out.absent = p.to.lacking(func(i int) bool { return p.root.kids[i].named })
+	}
+	return out
 }
 
 const (

@@ -53,6 +53,9 @@ type jsonColumn struct {
 	after      []int          // by child, from 1: the child whose key came next the last time; [0]: the first
 	byName     map[string]int // of the children, where they are many
 
+	named bool // some row, or object around it, has the key, and lacks the key of a sibling
+	whole bool // some row, or object, has the keys of all children
+
 	n     int    // values so far
 	nulls int    // among them
 	valid []byte // a byte a value, 1 for a value and 0 for a null; empty while nulls is 0
@@ -305,6 +308,7 @@ func (c *jsonColumn) truncate(n int) {
 
 func (c *jsonColumn) reset() {
 	c.n, c.nulls, c.valid, c.data = 0, 0, c.valid[:0], c.data[:0]
+	c.named, c.whole = false, false
 	if c.off != nil {
 		c.off = c.off[:1]
 	}

@@ -92,9 +92,12 @@ func (p *ndjsonParser) object(c *jsonColumn) bool {
 
 // closeObject gives the children that were not found what they have then, mostly a null.
 func (p *ndjsonParser) closeObject(c *jsonColumn, found int) bool {
-	if found < len(c.kids) {
+	if found == len(c.kids) {
+		c.whole = true
+	} else {
 		for _, kid := range c.kids {
 			if kid.n > c.n {
+				kid.named = true
 				continue
 			}
 			if bad, ok := kid.putAbsent(); !ok {

@@ -13,6 +13,7 @@ type piece struct {
 	rows    int64             // rows read, rejects included
 	rejects []Reject          // Row counts from 0 within the piece; ascending; Source is not set
 	bytes   int64             // of input
+	absent  []int             // columns that the input lacks, or of whose keys the piece has none; ascending
 	err     error             // ends the read, at row number rows, from 0, of the piece; nothing else is set
 }
 
@@ -35,7 +36,7 @@ func emit(in Input, o Options, pieces iter.Seq2[piece, error], describe func(err
 				yield(Batch{}, describe(err, rows+p.rows))
 				return
 			}
-			b := Batch{RecordBatch: p.rec, Source: in.Name, FirstRow: rows + 1, Bytes: p.bytes}
+			b := Batch{RecordBatch: p.rec, Source: in.Name, FirstRow: rows + 1, Bytes: p.bytes, Absent: p.absent}
 			for _, r := range p.rejects {
 				r.Source, r.Row = in.Name, rows+1+r.Row
 				if o.OnReject == nil {

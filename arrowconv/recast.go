@@ -101,7 +101,7 @@ func (r *recast) piece(rows int64, workers int, column func(from int) (arrow.Arr
 	if err := group.Wait(); err != nil {
 		return piece{}, err
 	}
-	p := piece{rows: rows, rejects: firstOfRow(bad)}
+	p := piece{rows: rows, rejects: firstOfRow(bad), absent: r.to.lacking(func(i int) bool { return r.columns[i].from >= 0 })}
 	err := r.guard(func() (err error) {
 		for i, reject := range p.rejects {
 			p.rejects[i].Raw = r.rowJSON(sources, int(reject.Row))
