@@ -118,12 +118,7 @@ func (e *evolution) watch(in iter.Seq2[arrowconv.Batch, error]) iter.Seq2[arrowc
 					f.look(b.Columns(), visible, e.nulls)
 				}
 				if len(e.skipped) > 0 {
-					var as *arrow.Schema
-					if as, err = arrowconv.ArrowSchema(e.schema); err == nil {
-						rec := array.NewRecordBatch(as, b.Columns()[:as.NumFields()], b.NumRows())
-						b.Release()
-						b.RecordBatch = rec
-					}
+					b = e.without(b)
 				}
 			}
 			if !yield(b, err) {
@@ -131,6 +126,27 @@ func (e *evolution) watch(in iter.Seq2[arrowconv.Batch, error]) iter.Seq2[arrowc
 			}
 		}
 	}
+}
+
+// without leaves out the columns that are skipped; what comes after them stays.
+func (e *evolution) without(b arrowconv.Batch) arrowconv.Batch {
+	from := len(e.schema.Fields())
+	to := from + len(e.skipped)
+	fields, columns := slices.Clone(b.Schema().Fields()), slices.Clone(b.Columns())
+	rec := array.NewRecordBatch(arrow.NewSchema(slices.Delete(fields, from, to), nil), slices.Delete(columns, from, to), b.NumRows())
+	b.Release()
+	b.RecordBatch = rec
+	absent := b.Absent
+	b.Absent = nil
+	for _, c := range absent {
+		switch {
+		case c < from:
+			b.Absent = append(b.Absent, c)
+		case c >= to:
+			b.Absent = append(b.Absent, c-len(e.skipped))
+		}
+	}
+	return b
 }
 
 // explain adds to the error of a row what was in the way of a schema that has room for it.

@@ -60,7 +60,7 @@ func usage(hint, format string, args ...any) error {
 // Mode is how a run changes the table.
 type Mode string
 
-// The modes of a load. Replace is the only one that this version carries out.
+// The modes of a load.
 const (
 	Replace Mode = "replace"
 	Merge   Mode = "merge"
@@ -163,6 +163,21 @@ type Job struct {
 	// CompareRows scans live files without a digest, to find partitions that are unchanged.
 	CompareRows bool
 
+	// Key are the columns that tell rows apart when they are merged, in one or several lists with commas between.
+	// Mode Merge needs it; others have none.
+	Key []string
+	// LatestBy is the column that picks one of several input rows with a key: the greatest. Default, "": such
+	// rows are an error.
+	LatestBy string
+	// IfNewer is the column by which a row that is older than the table's changes nothing. Default, "": none.
+	IfNewer string
+	// DeleteWhen is the condition on input rows that delete the row with their key: "op = 'd'". Its columns
+	// are the table's, or the input's alone. Default, "": none deletes.
+	DeleteWhen string
+	// IgnoreColumns are columns whose differences are no change, in one or several lists with commas between.
+	// Default: none.
+	IgnoreColumns []string
+
 	// Rejects is a directory that bad rows are set aside in. Default, "": the first one ends the run.
 	Rejects string
 	// MaxRejects bounds the rejected rows: "100" or "1%" of the rows read. Default, "": no bound.
@@ -227,6 +242,8 @@ type settings struct {
 	maxRejects bound
 	paths      source.PathColumns
 	evolve     catalog.Evolve
+	key        []string
+	ignore     []string
 }
 
 func (j Job) check() (s settings, err error) {
@@ -246,13 +263,8 @@ func (j Job) check() (s settings, err error) {
 	if s.ident, err = parseTable(j.Table); err != nil {
 		return s, err
 	}
-	switch j.Mode {
-	case "", Replace:
-	case Merge, Insert, Append:
-		return s, usage("--mode replace swaps the partitions that the input touches",
-			"--mode %s is not available in this version", j.Mode)
-	default:
-		return s, usage("it is one of replace, merge, insert, append", "--mode: unknown mode %q", j.Mode)
+	if err := j.checkMode(&s); err != nil {
+		return s, err
 	}
 	if s.convert.Format, err = arrowconv.ParseFormat(string(j.Format)); err != nil {
 		return s, usage(Hint(err), "--format: %s", err)

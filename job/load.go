@@ -113,6 +113,9 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		rec.Slice = owned.String()
 	}
 	rec.Job = writer.JobName(tbl.Identifier(), string(j.mode()), owned)
+	if j.mode() == Merge {
+		rec.Job = writer.MergeName(tbl.Identifier(), s.key)
+	}
 	if rec.RunKey == "" {
 		rec.RunKey = rec.Job
 	}
@@ -121,12 +124,25 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 	if drift != nil {
 		read = drift.read
 	}
+	var merged *writer.Merge
+	if j.mode() == Merge {
+		var extra []iceberg.NestedField
+		if merged, extra, err = j.merge(ctx, s, schema, read, objects); err != nil {
+			return rec, err
+		}
+		read = withFields(read, extra)
+		if s.convert.Columns != nil {
+			for _, f := range extra {
+				s.convert.Columns = append(s.convert.Columns, arrowconv.ColumnChoice{Name: f.Name, From: f.Name})
+			}
+		}
+	}
 	in, bad, err := j.batches(ctx, s, objects, read, rec.Attempt)
 	if err != nil {
 		return rec, err
 	}
 	o := writer.Options{
-		Branch: j.branch(), Slice: owned, Outside: s.outside, ReplaceTable: j.ReplaceTable,
+		Branch: j.branch(), Merge: merged, Slice: owned, Outside: s.outside, ReplaceTable: j.ReplaceTable,
 		OnEmpty: s.onEmpty, MaxShrink: s.maxShrink, AllowShrink: j.AllowShrink, CompareRows: j.CompareRows,
 		Memory: j.Memory, SpillDir: j.SpillDir, Workers: j.Workers,
 		Job: rec.Job, RunKey: rec.RunKey, Attempt: j.Attempt, Started: started,

@@ -44,6 +44,12 @@ type Receipt struct {
 	// RowsKept are rows outside the slice that were carried over from files that straddled it: FilesRewritten.
 	RowsKept int64 `json:"rows_kept"`
 
+	// FilesConsidered are the live data files of a merge's base, FilesPruned those that metadata proved to have
+	// none of the keys, FilesRead those whose keys were read.
+	FilesConsidered int `json:"files_considered"`
+	FilesPruned     int `json:"files_pruned"`
+	FilesRead       int `json:"files_read"`
+
 	FilesAdded     int   `json:"files_added"`
 	FilesRemoved   int   `json:"files_removed"`
 	FilesRewritten int   `json:"files_rewritten"`
@@ -108,6 +114,11 @@ func (r *Receipt) fill(res writer.Result) {
 	r.Digest = res.Staged.Digest.String()
 	maps.Copy(r.Stages, res.Seconds)
 	r.SchemaChanges = append(r.SchemaChanges, res.SchemaChanges...)
+	r.RowsStale, r.RowsDeleted, r.DuplicatesDropped = res.RowsStale, res.RowsDeleted, res.DuplicatesDropped
+	r.RowsInserted, r.RowsUpdated = res.RowsInserted, res.RowsUpdated
+	if res.Matched != nil {
+		r.fillMerge(res)
+	}
 	p := res.Plan
 	if p == nil {
 		return
@@ -123,6 +134,21 @@ func (r *Receipt) fill(res writer.Result) {
 			Digest: p.After.String(), Changed: p.Changed,
 		})
 	}
+}
+
+// fillMerge copies what is a merge's own.
+func (r *Receipt) fillMerge(res writer.Result) {
+	p := res.Matched
+	r.FilesConsidered, r.FilesPruned, r.FilesRead = p.Considered, p.Pruned, res.FilesRead
+	r.FilesRemoved, r.FilesRewritten = len(p.Removed()), len(p.Rewrites())
+	for _, f := range res.Carried {
+		r.RowsKept += f.Count()
+	}
+	added := slices.Concat(res.Staged.Files, res.Carried)
+	for _, f := range added {
+		r.BytesAdded += f.FileSizeBytes()
+	}
+	r.FilesAdded = len(added)
 }
 
 func idOf(s *table.Snapshot) *int64 {

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/icewright/icewright/arrowconv"
+	"github.com/icewright/icewright/writer/live"
 	"github.com/icewright/icewright/writer/plan"
 	"github.com/icewright/icewright/writer/publish"
 	"github.com/icewright/icewright/writer/slice"
@@ -83,7 +84,7 @@ func (r *run) rewrite(ctx context.Context, tbl *table.Table, p *plan.Plan, files
 	defer r.lap("rewrite")
 	r.progress("rewrite")
 	c := carried{schema: tbl.Schema()}
-	tbl = withLineage(tbl)
+	tbl = live.WithLineage(tbl)
 	outside, err := p.Outside(tbl.Schema())
 	if err != nil {
 		return carried{}, err
@@ -129,22 +130,6 @@ func rowsOf(ctx context.Context, tbl *table.Table, p *plan.Plan, files []plan.St
 			}
 		}
 	}
-}
-
-// withLineage gives the tables that have row lineage its two columns: a row that moves to another
-// file keeps its id and the sequence number of its last change.
-// Source: iceberg.apache.org/spec/#row-lineage.
-func withLineage(tbl *table.Table) *table.Table {
-	if tbl.Metadata().Version() < 3 {
-		return tbl
-	}
-	return table.New(tbl.Identifier(), lineage{tbl.Metadata()}, tbl.MetadataLocation(), tbl.FS, nil)
-}
-
-type lineage struct{ table.Metadata }
-
-func (m lineage) CurrentSchema() *iceberg.Schema {
-	return iceberg.SchemaWithRowLineage(m.Metadata.CurrentSchema())
 }
 
 // Keys of the summary of a snapshot that carries rows over. The slice is there if it was declared.
@@ -193,8 +178,11 @@ func (r *run) allStaged() []slice.StagedFile {
 // left are the files of a run that was published which are in none of its snapshots. A commit that was
 // never answered may have landed out of sight; then nothing is known to be left.
 func (r *run) left(o publish.Outcome) []slice.StagedFile {
-	if o.Unseen {
+	switch {
+	case o.Unseen:
 		return nil
+	case r.result.Plan == nil:
+		return r.stale
 	}
 	return slices.Concat(r.result.Plan.Discard, r.stale)
 }

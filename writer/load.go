@@ -26,13 +26,16 @@ import (
 	"github.com/icewright/icewright/writer/stage"
 )
 
-// Load writes the rows of in to the table and publishes them, replacing the slice they fall in.
+// Load writes the rows of in to the table and publishes them, replacing the slice they fall in, or with
+// Options.Merge the rows that have their keys.
 // It takes over in's batches. tbl is the table as the caller saw it before it opened the input:
 // what others publish from then on may fence this attempt. Errors wrap the sentinels of the
 // rooms. After every error but publish.ErrUnknown, nothing of the run is left.
 func Load(ctx context.Context, cat publish.Catalog, tbl *table.Table, in iter.Seq2[arrowconv.Batch, error], o Options) (Result, error) {
 	r := newRun(cat, tbl, o)
-
+	if o.Merge != nil {
+		return r.merge(ctx, in)
+	}
 	if err := r.stage(ctx, in); err != nil {
 		return r.result, err
 	}
@@ -56,7 +59,7 @@ type run struct {
 
 	looks   plan.Looks
 	carried []carried          // of the last plan
-	stale   []slice.StagedFile // carried over for an earlier plan, of no use to the last
+	stale   []slice.StagedFile // staged for an earlier plan, of no use to the last
 }
 
 func newRun(cat publish.Catalog, tbl *table.Table, o Options) *run {
@@ -65,6 +68,9 @@ func newRun(cat publish.Catalog, tbl *table.Table, o Options) *run {
 	}
 	if o.Job == "" {
 		o.Job = JobName(tbl.Identifier(), "replace", o.Slice)
+		if o.Merge != nil {
+			o.Job = MergeName(tbl.Identifier(), o.Merge.Key)
+		}
 	}
 	if o.RunKey == "" {
 		o.RunKey = o.Job
@@ -237,9 +243,11 @@ func (r *run) reconcile() error {
 	for _, f := range res.Staged.Files {
 		inFiles += f.Count()
 	}
-	if res.RowsRead != res.RowsWritten+res.RowsUnchanged+res.RowsRejected+res.RowsFiltered || inFiles != res.Staged.RowsStaged {
-		return fmt.Errorf("%w: %d rows read, but %d written + %d unchanged + %d rejected + %d filtered (%d in the staged files)", ErrUnaccounted,
-			res.RowsRead, res.RowsWritten, res.RowsUnchanged, res.RowsRejected, res.RowsFiltered, inFiles)
+	if res.RowsRead != res.RowsWritten+res.RowsUnchanged+res.RowsStale+res.RowsDeleted+res.RowsRejected+res.DuplicatesDropped+res.RowsFiltered ||
+		inFiles != res.Staged.RowsStaged {
+		return fmt.Errorf("%w: %d rows read, but %d written + %d unchanged + %d stale + %d deleted + %d rejected + %d duplicates + %d filtered (%d in the staged files)",
+			ErrUnaccounted, res.RowsRead, res.RowsWritten, res.RowsUnchanged, res.RowsStale, res.RowsDeleted, res.RowsRejected,
+			res.DuplicatesDropped, res.RowsFiltered, inFiles)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/writer/merge"
 	"github.com/icewright/icewright/writer/plan"
 	"github.com/icewright/icewright/writer/publish"
 	"github.com/icewright/icewright/writer/slice"
@@ -19,6 +20,10 @@ import (
 type Options struct {
 	// Branch is the branch to read and to publish to. The default, "", is main.
 	Branch string
+
+	// Merge matches rows by key in place of replacing a slice. The options from Slice to CompareRows are then
+	// not looked at. The default, nil, replaces.
+	Merge *Merge
 
 	Slice        *slice.Slice
 	Outside      stage.Outside
@@ -71,7 +76,7 @@ const (
 	Planned   Status = "planned"
 )
 
-// Result is what a run did. Rows are input rows, but for RowsDeleted.
+// Result is what a run did. Rows are input rows.
 type Result struct {
 	Status Status
 	Branch string
@@ -82,9 +87,16 @@ type Result struct {
 	Attempt        uuid.UUID
 
 	RowsRead, RowsWritten, RowsUnchanged, RowsRejected, RowsFiltered int64
-	BytesRead                                                        int64
-	// Plan is the last plan made: partitions before and after, files that come and go.
-	Plan *plan.Plan
+	// Of a merge: RowsWritten are RowsInserted and RowsUpdated. RowsDeleted are input rows that deleted one of
+	// the table, RowsStale those older than what is there.
+	RowsInserted, RowsUpdated, RowsDeleted, RowsStale, DuplicatesDropped int64
+	BytesRead                                                            int64
+	// Plan is the last plan made: partitions before and after, files that come and go. nil for a merge, whose
+	// last plan is Matched.
+	Plan    *plan.Plan
+	Matched *merge.Plan
+	// FilesRead are the data files whose keys a merge read, for all of its plans.
+	FilesRead int
 	// Carried are the files with the rows that were carried over from the files in Plan.Rewrite.
 	Carried []slice.StagedFile
 	// SchemaChanges are what Plan's publication changes in the table's schema; none where it is unchanged.

@@ -7,6 +7,7 @@ import (
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/job"
+	"github.com/icewright/icewright/writer/merge"
 	"github.com/icewright/icewright/writer/plan"
 	"github.com/icewright/icewright/writer/publish"
 	"github.com/icewright/icewright/writer/slice"
@@ -37,6 +38,9 @@ var exitCodes = []struct {
 	{slice.ErrSlice, exitUsage},
 	{plan.ErrGuard, exitGuard},
 	{stage.ErrOutside, exitGuard},
+	{merge.ErrColumn, exitUsage},
+	{merge.ErrTable, exitGuard},
+	{merge.ErrKey, exitInput},
 	{job.ErrSchemaDiffers, exitChanges},
 	{arrowconv.ErrInput, exitInput},
 	{catalog.ErrSchema, exitInput},

@@ -18,6 +18,7 @@ const (
 	headTable   = "New table"
 	headDrift   = "Schema drift"
 	headReplace = "Replace"
+	headMerge   = "Merge"
 	headRun     = "Run"
 )
 
@@ -30,9 +31,12 @@ func (a *app) loadCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "load SOURCE... --table NS.NAME",
-		Short: "Load files into a table, replacing the partitions they touch",
+		Short: "Load files into a table, replacing the partitions they touch or merging by key",
 		Long: `Load reads files and swaps the touched partitions of a table for their rows, in one
 atomic snapshot. Loading the same files again publishes nothing.
+
+With --mode merge it updates the rows that have a key of the input's, where they differ, and
+inserts the others; docs/merge.md has the rules.
 
 A SOURCE is a file, a directory, a glob (** crosses directories), an s3:// address with a
 prefix or a glob, an https:// address, or - for standard input; plain, gzip, zstd or
@@ -43,7 +47,8 @@ schema of --schema or one that is inferred; from then on the table's schema deci
   icewright load s3://bucket/in/2024-01-15/ --table lake.events --slice 'event_date=2024-01-15' --catalog prod
   zcat big.csv.gz | icewright load - --format csv --table lake.big --partition-by 'bucket(16, id)' --sort-by ts
   find in -name '*.csv' | icewright load --files-from - --table lake.events
-  icewright load events.ndjson --table lake.events --rejects bad/ --max-rejects 1%`,
+  icewright load events.ndjson --table lake.events --rejects bad/ --max-rejects 1%
+  icewright load changes/*.ndjson --table shop.orders --mode merge --key order_id --latest-by updated_at --if-newer updated_at --delete-when "op = 'd'"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Sources, j.Stdin, j.Catalog = args, a.stdin, a.global.catalog
 			j.Mode, j.Format = job.Mode(strings.ToLower(mode)), arrowconv.Format(format)
@@ -82,7 +87,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 	}
 	f := under(cmd.Flags(), headInput)
 	f.text(&j.Table, "table", "", "`TABLE` to load into, with its namespace: air.flights (required)")
-	f.choice(&mode, "mode", "replace", []string{"replace"}, "how the run changes the table; replace is the only `MODE` of this version")
+	f.choice(&mode, "mode", "replace", []string{"replace", "merge"}, "`MODE`, how the run changes the table: replace (the partitions its rows are in) or merge (rows by --key)")
 	inputFlags(f, &j, &format)
 	f.directory(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")
 	f.text(&j.MaxRejects, "max-rejects", "", "most bad rows to set aside: `N` or N% (default: no bound)")
@@ -106,6 +111,13 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 	f.text(&j.MaxShrink, "max-shrink", "", "refuse where a partition would lose more than this `SHARE` of its rows (default: 50%)")
 	f.truth(&j.AllowShrink, "allow-shrink", "let partitions shrink")
 	f.truth(&j.CompareRows, "compare-rows", "scan partitions that other engines wrote, to find those that are unchanged")
+
+	f = under(cmd.Flags(), headMerge)
+	f.texts(&j.Key, "key", "`COLUMNS` that tell rows apart: order_id,line_no (needed)")
+	f.text(&j.LatestBy, "latest-by", "", "of input rows with one key take the one that is greatest in this `COLUMN` (default: they are an error)")
+	f.text(&j.IfNewer, "if-newer", "", "rows that are less in this `COLUMN` than the table's change nothing (default: rows count as they come)")
+	f.text(&j.DeleteWhen, "delete-when", "", "`EXPRESSION` for input rows that delete the row with their key: \"op = 'd'\" (default: none does)")
+	f.texts(&j.IgnoreColumns, "ignore-columns", "`COLUMNS` that may differ without being a change (default: none)")
 
 	f = under(cmd.Flags(), headRun)
 	f.text(&j.Branch, "branch", "", "`BRANCH` to publish to (default: main)")

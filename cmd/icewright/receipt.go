@@ -57,6 +57,8 @@ func receiptText(r job.Receipt) string {
 	}
 	fmt.Fprintf(&b, "%s %s: ", r.Status, target)
 	switch {
+	case r.Mode == job.Merge:
+		b.WriteString(mergeText(r))
 	case r.Status == job.Unchanged, r.Status == job.AlreadyPublished, r.Status == job.Planned && len(changed) == 0:
 		if r.RowsUnchanged == 0 {
 			b.WriteString("nothing to publish")
@@ -79,7 +81,10 @@ func receiptText(r job.Receipt) string {
 	if r.RowsFiltered > 0 {
 		fmt.Fprintf(&b, "  %s outside the slice dropped\n", plural(r.RowsFiltered, "row"))
 	}
-	if r.FilesRewritten > 0 {
+	if r.Mode == job.Merge {
+		fmt.Fprintf(&b, "  %s considered, %s pruned, %s read, %s rewritten\n", plural(int64(r.FilesConsidered), "file"),
+			grouped(int64(r.FilesPruned)), grouped(int64(r.FilesRead)), grouped(int64(r.FilesRewritten)))
+	} else if r.FilesRewritten > 0 {
 		fmt.Fprintf(&b, "  %s outside the slice carried over from %s\n", plural(r.RowsKept, "row"), plural(int64(r.FilesRewritten), "file"))
 	}
 	if r.RowsRejected > 0 {
@@ -112,6 +117,39 @@ func receiptText(r job.Receipt) string {
 		}
 	}
 	return b.String()
+}
+
+// mergeText is what a merge did to rows.
+func mergeText(r job.Receipt) string {
+	var parts []string
+	for _, c := range []struct {
+		n    int64
+		what string
+	}{
+		{r.RowsInserted, "inserted"},
+		{r.RowsUpdated, "updated"},
+		{r.RowsDeleted, "deleted"},
+		{r.RowsUnchanged, "unchanged"},
+		{r.RowsStale, "stale"},
+		{r.DuplicatesDropped, "dropped as duplicates"},
+	} {
+		if c.n > 0 {
+			parts = append(parts, grouped(c.n)+" "+c.what)
+		}
+	}
+	text := "no rows"
+	if len(parts) > 0 {
+		text = "rows " + strings.Join(parts, ", ")
+	}
+	switch {
+	case r.SnapshotID != nil:
+		text += fmt.Sprintf(" (snapshot %d)", *r.SnapshotID)
+	case r.Status == job.Planned && r.RowsWritten+r.RowsDeleted > 0:
+		text += " would change; nothing published"
+	default:
+		text += ", nothing published"
+	}
+	return text
 }
 
 // in is " in 31 partitions", and nothing where the table is unpartitioned.

@@ -29,17 +29,18 @@ var below = map[string][]string{
 	"writer/stage":   {"arrowconv", "catalog", "point", "writer/digest", "writer/slice"},
 	"writer/live":    {"catalog", "writer/digest", "writer/slice"},
 	"writer/plan":    {"arrowconv", "catalog", "writer/digest", "writer/live", "writer/slice"},
+	"writer/merge":   {"arrowconv", "catalog", "nearest", "writer/digest", "writer/live", "writer/slice"},
 	"writer/publish": {"catalog", "point", "writer/digest", "writer/slice"},
-	"writer":         {"arrowconv", "catalog", "point", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish"},
+	"writer":         {"arrowconv", "catalog", "point", "writer/digest", "writer/live", "writer/merge", "writer/slice", "writer/stage", "writer/plan", "writer/publish"},
 	"job": {
 		"nearest", "point",
 		"arrowconv", "catalog", "source",
-		"writer", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
+		"writer", "writer/digest", "writer/live", "writer/merge", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
 	"cmd/icewright/functions": {},
 	"cmd/icewright": {
 		"cmd/icewright/functions", "nearest", "variant", "arrowconv", "catalog", "source", "job",
-		"writer", "writer/digest", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
+		"writer", "writer/digest", "writer/live", "writer/merge", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
 }
 

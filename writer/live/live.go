@@ -43,6 +43,19 @@ type Files struct {
 	Data, Deletes, All []*File
 }
 
+// Head is the snapshot that a commit to branch builds on: "" is main, and one that does not exist yet starts at
+// main's head. nil is an empty table.
+func Head(meta table.Metadata, branch string) *table.Snapshot {
+	if branch != "" && branch != table.MainBranch {
+		for name, ref := range meta.Refs() {
+			if name == branch {
+				return meta.SnapshotByID(ref.SnapshotID)
+			}
+		}
+	}
+	return meta.CurrentSnapshot()
+}
+
 // Read lists the live files of the manifests of base, a snapshot of tbl, that want does not decline; a nil
 // want takes all. The delete files of a wanted manifest's data must be in wanted manifests: they lie in its
 // partitions, or in none. base may be nil: an empty table.

@@ -81,6 +81,22 @@ func Columns(schema *iceberg.Schema) []string {
 	return names
 }
 
+// WithLineage gives the tables that have row lineage its two columns: a row that moves to another
+// file keeps its id and the sequence number of its last change.
+// Source: iceberg.apache.org/spec/#row-lineage.
+func WithLineage(tbl *table.Table) *table.Table {
+	if tbl.Metadata().Version() < 3 {
+		return tbl
+	}
+	return table.New(tbl.Identifier(), lineage{tbl.Metadata()}, tbl.MetadataLocation(), tbl.FS, nil)
+}
+
+type lineage struct{ table.Metadata }
+
+func (m lineage) CurrentSchema() *iceberg.Schema {
+	return iceberg.SchemaWithRowLineage(m.Metadata.CurrentSchema())
+}
+
 func unreadable(df iceberg.DataFile, err error) error {
 	if errors.Is(err, iceberg.ErrResolve) {
 		return fmt.Errorf("%w: %w", ErrUnreadable, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/icewright/icewright/writer/digest"
+	"github.com/icewright/icewright/writer/live"
 	"github.com/icewright/icewright/writer/slice"
 )
 
@@ -151,7 +152,7 @@ func Replace(ctx context.Context, tbl *table.Table, staged []slice.StagedFile, o
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Base: head(tbl.Metadata(), o.Branch), scope: sc, options: o}
+	p := &Plan{Base: live.Head(tbl.Metadata(), o.Branch), scope: sc, options: o}
 	if sc.rows == 0 {
 		switch {
 		case o.OnEmpty == OnEmptyKeep:
@@ -167,34 +168,22 @@ func Replace(ctx context.Context, tbl *table.Table, staged []slice.StagedFile, o
 				"the input has no rows, so it touches no partition that could be cleared")
 		}
 	}
-	live, err := readLive(ctx, tbl, p.Base, sc)
+	files, err := readLive(ctx, tbl, p.Base, sc)
 	if err != nil {
 		return nil, err
 	}
-	if err := live.settle(ctx, tbl, sc, o); err != nil {
+	if err := files.settle(ctx, tbl, sc, o); err != nil {
 		return nil, err
 	}
-	units := group(live, staged, sc)
+	units := group(files, staged, sc)
 	if err := compare(ctx, tbl, units, o.CompareRows); err != nil {
 		return nil, err
 	}
 	if err := checkShrink(units, sc, o); err != nil {
 		return nil, err
 	}
-	p.decide(units, staged, live)
+	p.decide(units, staged, files)
 	return p, nil
-}
-
-// head is the snapshot that a commit to branch builds on; nil for an empty table.
-func head(meta table.Metadata, branch string) *table.Snapshot {
-	if branch != "" && branch != table.MainBranch {
-		for name, ref := range meta.Refs() {
-			if name == branch {
-				return meta.SnapshotByID(ref.SnapshotID)
-			}
-		}
-	}
-	return meta.CurrentSnapshot()
 }
 
 // unit is what is compared as one: a partition, partitions that share a file of another spec, or

@@ -18,6 +18,8 @@ type Error struct {
 	Pos int
 	// Problem says what is wrong there, Advice what to do; Advice may be empty.
 	Problem, Advice string
+	// Column is the name that the table has no column for, where that is the problem.
+	Column string
 }
 
 // Error shows the expression with a caret under the mistake, on three lines.

@@ -26,6 +26,12 @@ func (p *parser) fail(pos int, problem, advice string) *Error {
 	return &Error{Expr: p.expr, Pos: pos, Problem: problem, Advice: advice}
 }
 
+func (p *parser) unknown(pos int, column string) *Error {
+	err := p.fail(pos, fmt.Sprintf("the table has no column %s", column), p.names.advise(column))
+	err.Column = column
+	return err
+}
+
 // unexpected tells what stands at t, where something else is due.
 func (p *parser) unexpected(t token, due string) *Error {
 	if t.kind == tokenEnd {
@@ -236,7 +242,7 @@ func (p *parser) operand() (operand, int, *Error) {
 	if x, ok := p.names.partitions[full]; ok {
 		return x, pos, nil
 	}
-	return operand{}, pos, p.fail(pos, fmt.Sprintf("the table has no column %s", full), p.names.advise(full))
+	return operand{}, pos, p.unknown(pos, full)
 }
 
 // name reads a name of one or more segments, joined by dots.
@@ -286,7 +292,7 @@ func (p *parser) transform(name string, pos int) (operand, *Error) {
 	}
 	c := p.names.columns[inner]
 	if c == nil {
-		return operand{}, p.fail(at, fmt.Sprintf("the table has no column %s", inner), p.names.advise(inner))
+		return operand{}, p.unknown(at, inner)
 	}
 	if err := p.demand(")"); err != nil {
 		return operand{}, err

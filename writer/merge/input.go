@@ -1,0 +1,473 @@
+package merge
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
+
+	"github.com/icewright/icewright/arrowconv"
+	"github.com/icewright/icewright/writer/digest"
+	"github.com/icewright/icewright/writer/slice"
+)
+
+// Input is the rows of a run, numbered as they came. It is filled by one goroutine; once it is sealed any
+// number may read it.
+type Input struct {
+	o      Options
+	schema *iceberg.Schema
+	arrow  *arrow.Schema
+	came   *arrow.Schema // of the batches, with what only DeleteWhen needs
+	keys   *keys
+	latest *ordered // nil: none
+	newer  *ordered
+
+	index    index
+	digests  []fingerprint // of the columns that are compared, by row
+	latestAt ages
+	newerAt  ages
+	deletes  []bool // by row; nil where none deletes
+	dropped  []bool // by row; nil where none is
+	batches  []batch
+	layouts  []layout
+	store    *store
+	reach    *reach
+	homes    *partitionReach
+	within   *slice.Slice // where the rows that the keys hit lie; nil: anywhere
+
+	repeated []string       // duplicates to be refused, as errors name them
+	ties     map[int]string // by the row that was picked, as errors name them
+	tied     int
+
+	prints []fingerprint // scratch
+	hi, lo []uint64
+	hasher map[string]*digest.Hasher
+
+	// Read, Rejected and Bytes count the input; Dropped are rows that another one with their key was
+	// preferred to.
+	Read, Rejected, Bytes, Dropped int64
+	// Digest is that of all rows, dropped ones included.
+	Digest digest.Sum
+	whole  *digest.Hasher // where columns are ignored
+}
+
+// batch says where some rows came from.
+type batch struct {
+	first  int // number of its first row
+	origin arrowconv.Batch
+	absent []int // columns that it lacks, by position
+	layout int
+}
+
+// layout is what some rows of the input have: they lack the absent columns of the schema.
+type layout struct {
+	absent   []int
+	compared *iceberg.Schema // its columns that tell whether a row differs
+}
+
+// most is how many keys or rows an error names.
+const most = 5
+
+// NewInput returns an empty input for rows that have the columns of schema, as arrowconv.ArrowSchema lays
+// them out, and then any that only DeleteWhen needs. Errors wrap ErrColumn.
+func NewInput(schema *iceberg.Schema, o Options) (*Input, error) {
+	o = o.withDefaults()
+	in := &Input{
+		o: o, schema: schema, ties: map[int]string{}, hasher: map[string]*digest.Hasher{},
+		store: &store{dir: o.SpillDir, memory: o.Memory},
+	}
+	var err error
+	if in.arrow, err = arrowconv.ArrowSchema(schema); err != nil {
+		return nil, err
+	}
+	if in.keys, err = newKeys(schema, o.Key, rand.Uint64()); err != nil {
+		return nil, err
+	}
+	if o.LatestBy != "" {
+		if in.latest, err = newOrdered(schema, "--latest-by", o.LatestBy); err != nil {
+			return nil, err
+		}
+	}
+	if o.IfNewer != "" {
+		if in.newer, err = newOrdered(schema, "--if-newer", o.IfNewer); err != nil {
+			return nil, err
+		}
+	}
+	for i, name := range o.Ignore {
+		if _, err := column(schema, "--ignore-columns", name); err != nil {
+			return nil, err
+		}
+		if slices.Contains(o.Key, name) {
+			return nil, fail(ErrColumn, "", "--ignore-columns: column %q is part of the key", name)
+		}
+		if slices.Contains(o.Ignore[:i], name) {
+			return nil, fail(ErrColumn, "", "--ignore-columns: column %q is named twice", name)
+		}
+	}
+	if len(o.Ignore) > 0 {
+		if in.whole, err = digest.NewHasher(schema); err != nil {
+			return nil, err
+		}
+	}
+	in.reach = newReach(in.keys)
+	in.homes, err = newPartitionReach(schema, o.Specs, in.keys, o.Partitions)
+	return in, err
+}
+
+// Add takes b over. Errors wrap ErrKey.
+func (in *Input) Add(b arrowconv.Batch) error {
+	in.Read += b.RowsRead()
+	in.Rejected += int64(len(b.Rejected))
+	in.Bytes += b.Bytes
+	if b.NumRows() == 0 {
+		b.Release()
+		return nil
+	}
+	var deletes *slice.Selection
+	if in.o.DeleteWhen != nil {
+		sel, err := in.o.DeleteWhen.Rows(b.RecordBatch)
+		if err != nil {
+			b.Release()
+			return err
+		}
+		if deletes = sel; sel == nil {
+			deletes = slice.Select(int(b.NumRows()), func(int) bool { return true })
+		}
+	}
+	in.came = b.Schema()
+	rec := array.NewRecordBatch(in.arrow, b.Columns()[:in.arrow.NumFields()], b.NumRows())
+	b.Release()
+	if err := in.add(rec, b, deletes); err != nil {
+		rec.Release()
+		return err
+	}
+	return in.store.add(rec)
+}
+
+func (in *Input) add(rec arrow.RecordBatch, b arrowconv.Batch, deletes *slice.Selection) error {
+	n := int(rec.NumRows())
+	first := len(in.digests)
+	prints, null, nullColumn, err := in.keys.of(in.prints, rec)
+	if err != nil {
+		return err
+	}
+	in.prints = prints
+	for _, c := range b.Absent {
+		if name := in.came.Field(c).Name; slices.Contains(in.o.Key, name) {
+			return fail(ErrKey, "every row needs its key", "%s: the input has no column %q, which --key names", b.Source, name)
+		}
+	}
+	if null >= 0 {
+		return in.nullKey(rec, b, nullColumn)
+	}
+	if err := in.digest(rec, b.Absent); err != nil {
+		return err
+	}
+	if in.latest != nil {
+		a, err := in.latest.of(rec)
+		if err != nil {
+			return err
+		}
+		in.latestAt.append(a)
+	}
+	if in.newer != nil {
+		a, err := in.newer.of(rec)
+		if err != nil {
+			return err
+		}
+		in.newerAt.append(a)
+	}
+	b.RecordBatch = nil
+	in.batches = append(in.batches, batch{first: first, origin: b, absent: b.Absent})
+	if deletes != nil && deletes.Count() > 0 || in.deletes != nil {
+		in.deletes = slices.Grow(in.deletes, first+n-len(in.deletes))[:first+n]
+		for i := range n {
+			in.deletes[first+i] = deletes.Inside(i)
+		}
+	}
+	if in.dropped != nil {
+		in.dropped = append(in.dropped, make([]bool, n)...)
+	}
+	for i, f := range prints {
+		if other := in.index.add(f); other >= 0 {
+			if err := in.again(rec, i, other, first+i); err != nil {
+				return err
+			}
+		}
+	}
+	in.homes.add(rec)
+	return in.reach.add(rec)
+}
+
+func (in *Input) nullKey(rec arrow.RecordBatch, b arrowconv.Batch, column int) error {
+	c := in.keys.columns[column]
+	arr, err := columnOf(rec, c.ID, c.Name)
+	if err != nil {
+		return err
+	}
+	var rows []string
+	for i := range arr.Len() {
+		if arr.IsNull(i) && len(rows) < most {
+			rows = append(rows, fmt.Sprint(b.RowNumber(i)))
+		}
+	}
+	more := ""
+	if arr.NullN() > len(rows) {
+		more = " and more"
+	}
+	noun := "row "
+	if len(rows) > 1 {
+		noun = "rows "
+	}
+	return fail(ErrKey, "give every row its key, or say --columns, or --rejects with a required column, to leave such rows out",
+		"%s: %s%s%s: key column %q is null, so nothing tells which row of the table is meant", b.Source, noun, strings.Join(rows, ", "), more, c.Name)
+}
+
+// digest notes the digests of rec's rows, without the columns that the input lacks.
+func (in *Input) digest(rec arrow.RecordBatch, absent []int) error {
+	n := int(rec.NumRows())
+	in.hi, in.lo = sized(in.hi, n), sized(in.lo, n)
+	h, err := in.hasherOf(absent)
+	if err != nil {
+		return err
+	}
+	h.Rows(rec, in.hi, in.lo)
+	for i := range n {
+		in.digests = append(in.digests, fingerprint{in.hi[i], in.lo[i]})
+	}
+	whole := in.whole
+	if whole == nil {
+		if whole, err = digest.NewHasher(in.schema); err != nil {
+			return err
+		}
+		in.whole = whole
+	}
+	in.Digest = in.Digest.Add(whole.Sum(rec))
+	return nil
+}
+
+func sized(s []uint64, n int) []uint64 {
+	if cap(s) < n {
+		return make([]uint64, n)
+	}
+	return s[:n]
+}
+
+func (in *Input) hasherOf(absent []int) (*digest.Hasher, error) {
+	name := fmt.Sprint(absent)
+	if h := in.hasher[name]; h != nil {
+		return h, nil
+	}
+	h, err := digest.NewHasher(in.comparedBy(absent))
+	if err == nil {
+		in.hasher[name] = h
+	}
+	return h, err
+}
+
+// comparedBy are the columns that tell whether a row without those of absent differs from another.
+func (in *Input) comparedBy(absent []int) *iceberg.Schema {
+	var fields []iceberg.NestedField
+	for i, f := range in.schema.Fields() {
+		if !slices.Contains(absent, i) && !slices.Contains(in.o.Key, f.Name) && !slices.Contains(in.o.Ignore, f.Name) {
+			fields = append(fields, f)
+		}
+	}
+	return iceberg.NewSchema(in.schema.ID, fields...)
+}
+
+// again settles which of two rows with one key counts: row, which lies in rec at i, or was.
+func (in *Input) again(rec arrow.RecordBatch, i, was, row int) error {
+	both := func() string {
+		return fmt.Sprintf("%s (%s, %s)", in.keys.show(rec, i), in.place(was), in.place(row))
+	}
+	if in.latest == nil {
+		in.repeated = append(in.repeated, both())
+		if len(in.repeated) == most {
+			return in.refuseRepeated(" and maybe more")
+		}
+		in.drop(row)
+		return nil
+	}
+	switch newer := in.latestAt.compare(row, &in.latestAt, was); {
+	case newer > 0:
+		in.index.replace(was, row)
+		delete(in.ties, was)
+		in.drop(was)
+		return nil
+	case newer == 0 && (in.digests[row] != in.digests[was] || in.isDelete(row) != in.isDelete(was)):
+		if _, ok := in.ties[was]; !ok {
+			in.ties[was] = ""
+			if in.tied++; in.tied <= 100*most { // more are never shown
+				in.ties[was] = both()
+			}
+		}
+	}
+	in.drop(row)
+	return nil
+}
+
+func (in *Input) drop(row int) {
+	if in.dropped == nil {
+		in.dropped = make([]bool, max(len(in.digests), row+1))
+	}
+	in.dropped[row] = true
+	in.Dropped++
+}
+
+func (in *Input) refuseRepeated(more string) error {
+	return fail(ErrKey, "say --latest-by COLUMN to take the newest row of each key, or correct the input",
+		"the key comes twice in the input: %s%s", strings.Join(in.repeated, "; "), more)
+}
+
+// isDelete tells whether a row deletes what it hits.
+func (in *Input) isDelete(row int) bool { return in.deletes != nil && in.deletes[row] }
+
+// place names a row of the input.
+func (in *Input) place(row int) string {
+	at := in.batchOf(row)
+	b := in.batches[at]
+	return place(b.origin, row-b.first)
+}
+
+func (in *Input) batchOf(row int) int {
+	return sort.Search(len(in.batches), func(i int) bool { return in.batches[i].first > row }) - 1
+}
+
+// Seal ends adding. Errors wrap ErrKey: the input has a key twice, or twice with one age and different rows.
+func (in *Input) Seal() error {
+	if len(in.repeated) > 0 {
+		return in.refuseRepeated("")
+	}
+	if len(in.ties) > 0 {
+		var rows []int
+		for row := range in.ties {
+			rows = append(rows, row)
+		}
+		slices.Sort(rows)
+		var texts []string
+		for _, row := range rows {
+			if text := in.ties[row]; text != "" && len(texts) < most {
+				texts = append(texts, text)
+			}
+		}
+		more := ""
+		if len(rows) > len(texts) {
+			more = fmt.Sprintf(" and %d more", len(rows)-len(texts))
+		}
+		return fail(ErrKey, "nothing tells which of them is right: correct the input, or choose another column",
+			"rows with one key and one %s differ: %s%s", in.o.LatestBy, strings.Join(texts, "; "), more)
+	}
+	if err := in.store.seal(); err != nil {
+		return err
+	}
+	in.within = in.reach.slice(in.schema).And(in.homes.slice(in.schema))
+	return in.settleLayouts()
+}
+
+// settleLayouts finds out which columns each source lacks. Of one whose rows name their own columns, a
+// batch may lack what another has: then the source has it, and it is null, or the default, in that batch.
+func (in *Input) settleLayouts() error {
+	lacks := map[string][]int{}
+	for _, b := range in.batches {
+		if before, seen := lacks[b.origin.Source]; seen {
+			lacks[b.origin.Source] = slices.DeleteFunc(slices.Clone(before), func(c int) bool { return !slices.Contains(b.absent, c) })
+		} else {
+			lacks[b.origin.Source] = b.absent
+		}
+	}
+	if err := in.decided(lacks); err != nil {
+		return err
+	}
+	again := false
+	for i := range in.batches {
+		b := &in.batches[i]
+		absent := slices.DeleteFunc(slices.Clone(lacks[b.origin.Source]), func(c int) bool { return c >= in.arrow.NumFields() })
+		b.layout = slices.IndexFunc(in.layouts, func(l layout) bool { return slices.Equal(l.absent, absent) })
+		if b.layout < 0 {
+			b.layout = len(in.layouts)
+			in.layouts = append(in.layouts, layout{absent, in.comparedBy(absent)})
+		}
+		for _, c := range b.absent {
+			again = again || c < in.arrow.NumFields() && !slices.Contains(absent, c) && in.schema.Field(c).WriteDefault != nil
+		}
+	}
+	if !again {
+		return nil
+	}
+	in.digests = in.digests[:0]
+	in.Digest = digest.Sum{}
+	at := 0
+	for rec, err := range in.store.all() {
+		if err != nil {
+			return err
+		}
+		err = in.digest(rec, in.layouts[in.batches[at].layout].absent)
+		rec.Release()
+		if err != nil {
+			return err
+		}
+		at++
+	}
+	return nil
+}
+
+// decided refuses sources that lack a column by which an option decides: all of their rows would be
+// decided one way, by a value that they don't have.
+func (in *Input) decided(lacks map[string][]int) error {
+	for _, b := range in.batches {
+		for _, c := range lacks[b.origin.Source] {
+			f := in.came.Field(c)
+			var flag string
+			switch id, _ := f.Metadata.GetValue(fieldID); {
+			case f.Name == in.o.LatestBy:
+				flag = "--latest-by"
+			case f.Name == in.o.IfNewer:
+				flag = "--if-newer"
+			case in.o.DeleteWhen != nil && slices.ContainsFunc(in.o.DeleteWhen.Columns(), func(n int) bool { return strconv.Itoa(n) == id }):
+				flag = "--delete-when"
+			default:
+				continue
+			}
+			return fail(arrowconv.ErrInput, "add the column to the input, or leave the flag out",
+				"%s: the input has no column %q, which %s names", b.origin.Source, f.Name, flag)
+		}
+	}
+	return nil
+}
+
+// lacking are the columns, by position, that some rows of the input lack.
+func (in *Input) lacking() []int {
+	var all []int
+	for _, l := range in.layouts {
+		for _, c := range l.absent {
+			if !slices.Contains(all, c) {
+				all = append(all, c)
+			}
+		}
+	}
+	slices.SortFunc(all, cmp.Compare[int])
+	return all
+}
+
+// Lacks tells whether some rows of the input lack a column.
+func (in *Input) Lacks() bool { return len(in.lacking()) > 0 }
+
+// Rows is the number of rows, dropped ones included.
+func (in *Input) Rows() int { return len(in.digests) }
+
+// Resident is about the memory that the input takes, in bytes.
+func (in *Input) Resident() int64 {
+	return in.store.bytes + in.index.bytes() + int64(16*cap(in.digests)) +
+		int64(8*cap(in.newerAt.numbers)+8*cap(in.latestAt.numbers)) + int64(cap(in.deletes)+cap(in.dropped))
+}
+
+// Close gives the input's memory and its file back.
+func (in *Input) Close() error { return in.store.close() }

@@ -1,0 +1,528 @@
+package merge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/writer/digest"
+	"github.com/icewright/icewright/writer/live"
+	"github.com/icewright/icewright/writer/slice"
+)
+
+// Hit is a live row of a data file whose key is that of a row of the input.
+type Hit struct {
+	// Row counts the live rows of the file, from 0, in the order of live.Rows.
+	Row int64
+	// Input is the number of the input's row.
+	Input   int32
+	Outcome Outcome
+}
+
+// Match is a data file with its hits, in the order of its rows.
+type Match struct {
+	*live.File
+	Hits []Hit
+
+	// old has a row for every hit that is Updated: the columns that come from there. nil: none do.
+	old arrow.RecordBatch
+}
+
+// Changes counts the hits by which rows go.
+func (m *Match) Changes() int {
+	n := 0
+	for _, h := range m.Hits {
+		if h.Outcome.Changes() {
+			n++
+		}
+	}
+	return n
+}
+
+// Matcher matches one input with one table, snapshot after snapshot. It remembers what it found in a file
+// for as long as the file has the same delete files. It is for one goroutine.
+type Matcher struct {
+	in   *Input
+	mu   sync.Mutex
+	seen map[string]*Match // by origin
+}
+
+// NewMatcher returns a matcher for an input that is sealed.
+func NewMatcher(in *Input) *Matcher { return &Matcher{in: in, seen: map[string]*Match{}} }
+
+// Plan is what the input means for a snapshot.
+type Plan struct {
+	// Base is the snapshot; nil for an empty table.
+	Base *table.Snapshot
+	// Outcomes are those of the input's rows, Counts how many have each.
+	Outcomes []Outcome
+	Counts   [outcomes]int64
+	// Matches are the data files with hits, in the order of the snapshot's manifests.
+	Matches []*Match
+	// Considered are the live data files, Pruned those that the manifests prove to have no hit, Read those whose
+	// keys were read for this plan; the others had been read for an earlier one.
+	Considered, Pruned, Read int
+	// Live are the files of the snapshot.
+	Live *live.Files
+}
+
+// Unchanged tells that there is nothing to write and nothing to remove.
+func (p *Plan) Unchanged() bool { return p.Counts[Inserted]+p.Counts[Updated]+p.Counts[Deleted] == 0 }
+
+// Rewrites are the matches with rows that go.
+func (p *Plan) Rewrites() []*Match {
+	var out []*Match
+	for _, m := range p.Matches {
+		if m.Changes() > 0 {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// Removed are the files that go when those of Rewrites do.
+func (p *Plan) Removed() []slice.LiveFile {
+	goes := map[*live.File]bool{}
+	for _, m := range p.Rewrites() {
+		goes[m.File] = true
+	}
+	if len(goes) == 0 {
+		return nil
+	}
+	return p.Live.Removed(func(f *live.File) bool { return goes[f] }, true)
+}
+
+// Match plans for base, a snapshot of tbl or nil; tbl's schema is what its rows are compared under. Errors
+// wrap ErrTable where several rows of the table have a key of the input.
+func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snapshot) (*Plan, error) {
+	files, err := live.Read(ctx, tbl, base, nil)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Base: base, Live: files, Considered: len(files.Data)}
+	reader, err := m.in.newReader(tbl)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*Match, len(files.Data))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(m.in.o.Workers)
+	for i, f := range files.Data {
+		if !m.in.reaches(f, tbl) {
+			p.Pruned++
+			continue
+		}
+		if known, ok := m.seen[f.Origin()]; ok && reader.same(known) {
+			found[i] = &Match{File: f, Hits: known.Hits, old: known.old}
+			continue
+		}
+		p.Read++
+		g.Go(func() (err error) {
+			found[i], err = reader.read(gctx, f)
+			if err == nil {
+				m.mu.Lock()
+				m.seen[f.Origin()] = found[i]
+				m.mu.Unlock()
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for _, f := range found {
+		if f != nil && len(f.Hits) > 0 {
+			p.Matches = append(p.Matches, f)
+		}
+	}
+	return p, m.in.settle(p)
+}
+
+// Close gives back what the matcher remembers.
+func (m *Matcher) Close() {
+	for _, f := range m.seen {
+		if f.old != nil {
+			f.old.Release()
+		}
+	}
+	m.seen = nil
+}
+
+// reaches tells whether f may have a row with a key of the input.
+func (in *Input) reaches(f *live.File, tbl *table.Table) bool {
+	if in.index.count == 0 || f.DataFile().Count() == 0 {
+		return false
+	}
+	if in.within == nil {
+		return true
+	}
+	spec := tbl.Metadata().PartitionSpecByID(f.Partition.SpecID)
+	return spec == nil || in.within.File(f.DataFile(), *spec, tbl.Schema()) != slice.None
+}
+
+// settle gives every row of the input its outcome.
+func (in *Input) settle(p *Plan) error {
+	p.Outcomes = make([]Outcome, in.Rows())
+	hit := make([]bool, in.Rows())
+	var twice []string
+	for _, m := range p.Matches {
+		for _, h := range m.Hits {
+			if hit[h.Input] && !in.o.KeysOnly {
+				if twice = append(twice, fmt.Sprintf("that of %s (in %s)", in.place(int(h.Input)), m.DataFile().FilePath())); len(twice) == most {
+					return tableTwice(twice, " and maybe more")
+				}
+			}
+			hit[h.Input] = true
+			p.Outcomes[h.Input] = h.Outcome
+		}
+	}
+	if len(twice) > 0 {
+		return tableTwice(twice, "")
+	}
+	for row := range p.Outcomes {
+		switch {
+		case in.dropped != nil && in.dropped[row]:
+			p.Outcomes[row] = Dropped
+		case !hit[row] && in.isDelete(row):
+			p.Outcomes[row] = Unchanged
+		}
+		p.Counts[p.Outcomes[row]]++
+	}
+	return nil
+}
+
+func tableTwice(which []string, more string) error {
+	return fail(ErrTable, "remove the duplicates, or key by more columns",
+		"several rows of the table have one key, so nothing tells which is meant: %s%s", strings.Join(which, "; "), more)
+}
+
+// reader matches files of one table. It is read-only, for any number of goroutines.
+type reader struct {
+	in      *Input
+	tbl     *table.Table // with row lineage, where it has it
+	keys    []string     // columns of the first look
+	all     []string     // columns of the second
+	old     []string     // of these, those whose old values are wanted
+	compare []*iceberg.Schema
+}
+
+func (in *Input) newReader(tbl *table.Table) (*reader, error) {
+	r := &reader{in: in, tbl: live.WithLineage(tbl)}
+	schema := r.tbl.Schema()
+	r.keys = catalog.ReadableColumns(tbl, tbl.Schema(), in.keys.names())
+	want := map[int]bool{}
+	for _, l := range in.layouts {
+		r.compare = append(r.compare, l.compared)
+		for _, f := range l.compared.Fields() {
+			want[f.ID] = true
+		}
+	}
+	if in.newer != nil {
+		want[in.newer.ID] = true
+	}
+	keep := map[int]bool{iceberg.RowIDFieldID: true}
+	for _, c := range in.lacking() {
+		keep[in.schema.Field(c).ID] = true
+	}
+	for _, f := range schema.Fields() {
+		if keep[f.ID] {
+			r.old = append(r.old, f.Name)
+		}
+		if keep[f.ID] || want[f.ID] {
+			r.all = append(r.all, f.Name)
+		}
+	}
+	if len(r.all) > 0 {
+		r.all = catalog.ReadableColumns(tbl, tbl.Schema(), r.all)
+	}
+	return r, nil
+}
+
+// same tells whether what was found in a file is what reading it again would find: the columns of its old
+// rows may have changed.
+func (r *reader) same(m *Match) bool {
+	if m.old == nil {
+		return true
+	}
+	var have []string
+	for _, f := range m.old.Schema().Fields() {
+		have = append(have, f.Name)
+	}
+	return slices.Equal(have, r.old)
+}
+
+func (r *reader) read(ctx context.Context, f *live.File) (*Match, error) {
+	m := &Match{File: f}
+	if err := r.findHits(ctx, m); err != nil {
+		return nil, r.named(f, err)
+	}
+	if len(m.Hits) == 0 || r.in.o.KeysOnly {
+		for i := range m.Hits {
+			m.Hits[i].Outcome = Unchanged
+		}
+		return m, nil
+	}
+	if err := r.compareHits(ctx, m); err != nil {
+		return nil, r.named(f, err)
+	}
+	return m, nil
+}
+
+func (r *reader) named(f *live.File, err error) error {
+	if errors.Is(err, live.ErrUnreadable) {
+		return fail(ErrTable, "rewrite it with another engine, in Spark: CALL catalog.system.rewrite_data_files",
+			"live file %s may hold rows with keys of the input: %v", f.DataFile().FilePath(), err)
+	}
+	return err
+}
+
+// findHits reads the keys of a file.
+func (r *reader) findHits(ctx context.Context, m *Match) error {
+	var prints []fingerprint
+	row := int64(0)
+	for rec, err := range live.Rows(ctx, r.tbl, m.Task(), r.keys) {
+		if err != nil {
+			return err
+		}
+		var null, nullColumn int
+		prints, null, nullColumn, err = r.in.keys.of(prints, rec)
+		if err != nil {
+			rec.Release()
+			return err
+		}
+		for i, f := range prints {
+			at := r.in.index.find(f)
+			if at < 0 || null >= 0 && r.in.nullAt(rec, i, nullColumn) {
+				continue
+			}
+			m.Hits = append(m.Hits, Hit{Row: row + int64(i), Input: int32(at)})
+		}
+		row += rec.NumRows()
+		rec.Release()
+	}
+	return r.complete(m, row)
+}
+
+// complete refuses files that do not have the rows that their manifest entry counts.
+func (r *reader) complete(m *Match, rows int64) error {
+	if rows > m.DataFile().Count() || rows < m.LeastRows() {
+		return fail(ErrTable, "see with another engine whether the table is intact", "live file %s has %d rows by its manifest entry, and %d that live were read",
+			m.DataFile().FilePath(), m.DataFile().Count(), rows)
+	}
+	return nil
+}
+
+// nullAt tells whether a row has a null in its key: it is no row of the input, whatever its fingerprint.
+func (in *Input) nullAt(rec arrow.RecordBatch, row, _ int) bool {
+	for _, c := range in.keys.columns {
+		if arr, err := columnOf(rec, c.ID, c.Name); err != nil || arr.IsNull(row) {
+			return true
+		}
+	}
+	return false
+}
+
+// compareHits reads the other columns of a file with hits, and says what becomes of these.
+func (r *reader) compareHits(ctx context.Context, m *Match) error {
+	in := r.in
+	if len(r.all) == 0 {
+		for i := range m.Hits {
+			m.Hits[i].Outcome = in.outcome(int(m.Hits[i].Input), true, false)
+		}
+		return nil
+	}
+	hashers := make([]*digest.Hasher, len(r.compare))
+	for i, schema := range r.compare {
+		var err error
+		if hashers[i], err = digest.NewHasher(schema); err != nil {
+			return err
+		}
+	}
+	var old []arrow.RecordBatch
+	defer func() {
+		for _, rec := range old {
+			rec.Release()
+		}
+	}()
+	sums := make([][2][]uint64, len(hashers))
+	row, next := int64(0), 0
+	for rec, err := range live.Rows(ctx, r.tbl, m.Task(), r.all) {
+		if err != nil {
+			return err
+		}
+		end := next
+		for end < len(m.Hits) && m.Hits[end].Row < row+rec.NumRows() {
+			end++
+		}
+		err = func() error {
+			defer rec.Release()
+			hits := m.Hits[next:end]
+			if len(hits) == 0 {
+				return nil
+			}
+			if err := r.compareBatch(rec, row, hits, hashers, sums); err != nil {
+				return err
+			}
+			if len(r.old) == 0 {
+				return nil
+			}
+			kept, err := r.oldRows(rec, row, hits)
+			if kept != nil {
+				old = append(old, kept)
+			}
+			return err
+		}()
+		if err != nil {
+			return err
+		}
+		next = end
+		row += rec.NumRows()
+	}
+	if next != len(m.Hits) {
+		return fmt.Errorf("live file %s has %d rows where it had more before", m.DataFile().FilePath(), row)
+	}
+	if len(old) > 0 {
+		var err error
+		m.old, err = concatenated(old)
+		return err
+	}
+	return nil
+}
+
+// compareBatch settles the hits in rec, whose first row is row number first.
+func (r *reader) compareBatch(rec arrow.RecordBatch, first int64, hits []Hit, hashers []*digest.Hasher, sums [][2][]uint64) error {
+	in := r.in
+	n := int(rec.NumRows())
+	hashed := make([]bool, len(hashers))
+	var theirs ages
+	if in.newer != nil {
+		var err error
+		if theirs, err = in.newer.of(rec); err != nil {
+			return err
+		}
+	}
+	layouts := len(in.layouts)
+	for i := range hits {
+		h := &hits[i]
+		row, at := int(h.Input), int(h.Row-first)
+		l := 0
+		if layouts > 1 {
+			l = in.batches[in.batchOf(row)].layout
+		}
+		if !hashed[l] {
+			s := &sums[l]
+			s[0], s[1] = sized(s[0], n), sized(s[1], n)
+			hashers[l].Rows(rec, s[0], s[1])
+			hashed[l] = true
+		}
+		same := in.digests[row] == fingerprint{sums[l][0][at], sums[l][1][at]}
+		stale := in.newer != nil && in.newerAt.compare(row, &theirs, at) < 0
+		h.Outcome = in.outcome(row, same, stale)
+	}
+	return nil
+}
+
+// outcome is that of an input row that hit a row which says the same, or is newer.
+func (in *Input) outcome(row int, same, stale bool) Outcome {
+	switch {
+	case stale:
+		return Stale
+	case in.isDelete(row):
+		return Deleted
+	case same:
+		return Unchanged
+	}
+	return Updated
+}
+
+// oldRows are the old values of the hits in rec that are Updated; nil if none is.
+func (r *reader) oldRows(rec arrow.RecordBatch, first int64, hits []Hit) (arrow.RecordBatch, error) {
+	var rows []int
+	for _, h := range hits {
+		if h.Outcome == Updated {
+			rows = append(rows, int(h.Row-first))
+		}
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	var fields []arrow.Field
+	var columns []arrow.Array
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	for _, name := range r.old {
+		f, _ := r.tbl.Schema().FindFieldByName(name)
+		arr, err := columnOf(rec, f.ID, name)
+		if err != nil {
+			return nil, err
+		}
+		picked, err := gather([]arrow.Array{arr}, len(rows), func(i int) (int, int) { return 0, rows[i] })
+		if err != nil {
+			return nil, err
+		}
+		fields, columns = append(fields, arrow.Field{Name: name, Type: picked.DataType(), Nullable: true}), append(columns, picked)
+	}
+	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(len(rows))), nil
+}
+
+// gather makes an array of n values: value i is that at place index of array which, as from tells. Values of
+// any type go; runs of neighbours go as one.
+func gather(arrays []arrow.Array, n int, from func(i int) (which, index int)) (arrow.Array, error) {
+	var parts []arrow.Array
+	defer func() {
+		for _, p := range parts {
+			p.Release()
+		}
+	}()
+	for i := 0; i < n; {
+		which, start := from(i)
+		end := start + 1
+		for i++; i < n; i, end = i+1, end+1 {
+			if w, at := from(i); w != which || at != end {
+				break
+			}
+		}
+		parts = append(parts, array.NewSlice(arrays[which], int64(start), int64(end)))
+	}
+	return array.Concatenate(parts, memory.DefaultAllocator)
+}
+
+// concatenated makes one batch of several of one schema.
+func concatenated(recs []arrow.RecordBatch) (arrow.RecordBatch, error) {
+	var columns []arrow.Array
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	rows := int64(0)
+	for _, rec := range recs {
+		rows += rec.NumRows()
+	}
+	for i := range recs[0].Columns() {
+		var parts []arrow.Array
+		for _, rec := range recs {
+			parts = append(parts, rec.Column(i))
+		}
+		c, err := array.Concatenate(parts, memory.DefaultAllocator)
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, c)
+	}
+	return array.NewRecordBatch(recs[0].Schema(), columns, rows), nil
+}
