@@ -155,7 +155,7 @@ func (c *csvInput) readHeader(ch *csvChunk) (bool, error) {
 		return false, nil
 	}
 	end, _ := c.dialect.rowEnd(ch.data, n)
-	row := csvChunk{data: ch.data[n:end], quotes: true}
+	row := csvChunk{data: ch.data[n:end], quotes: true, doubled: true}
 	if bytes.IndexByte(trimLineEnd(row.data), '\r') >= 0 && bytes.Count(row.data, []byte("\n")) == 1 {
 		return false, inputErrorf(`if its lines end with CR alone, put LF there: tr '\r' '\n'`, "%s: header: it has a carriage return", c.Name)
 	}

@@ -255,9 +255,14 @@ func rareValue[T any](c *csvColumn, r int, cell []byte, parse func([]byte) (T, f
 func (c *csvColumn) longs(x cells) {
 	out, point := slots[int64](c), c.point
 	for r := range out {
-		cell := x.at(r)
-		v, ok := shortInt(cell)
+		from, to := x.span(r)
+		v, ok := plainInt(x.data, from, to)
 		if !ok || c.careful {
+			cell := x.data[from:to]
+			if v, ok = shortInt(cell); ok && !c.careful {
+				out[r] = v
+				continue
+			}
 			v = rareValue(c, r, cell, func(s []byte) (int64, fault) { return parseInt64(s, point) })
 		}
 		out[r] = v
@@ -267,9 +272,14 @@ func (c *csvColumn) longs(x cells) {
 func (c *csvColumn) ints(x cells) {
 	out, point := slots[int32](c), c.point
 	for r := range out {
-		cell := x.at(r)
-		v, ok := shortInt(cell)
-		if !ok || v != int64(int32(v)) || c.careful {
+		from, to := x.span(r)
+		v, ok := plainInt(x.data, from, to)
+		if !ok || c.careful {
+			cell := x.data[from:to]
+			if v, ok = shortInt(cell); ok && v == int64(int32(v)) && !c.careful {
+				out[r] = int32(v)
+				continue
+			}
 			v = int64(rareValue(c, r, cell, func(s []byte) (int32, fault) { return parseInt32(s, point) }))
 		}
 		out[r] = int32(v)
@@ -279,8 +289,22 @@ func (c *csvColumn) ints(x cells) {
 func (c *csvColumn) decimals(x cells, precision, scale int) {
 	out, point := slots[decimal128.Num](c), c.point
 	short := precision <= 18 && !c.careful
+	plain := short && scale <= maxPlainScale
 	for r := range out {
-		cell := x.at(r)
+		from, to := x.span(r)
+		cell := x.data[from:to]
+		if plain {
+			v, ok := plainDecimal(x.data, from, to, scale, point)
+			if !ok {
+				if v, ok = plainInt(x.data, from, to); ok {
+					v *= int64(pow10[scale])
+				}
+			}
+			if ok && v < int64(pow10[precision]) {
+				out[r] = decimal128.New(0, uint64(v))
+				continue
+			}
+		}
 		if short {
 			if v, ok := shortDecimal(cell, precision, scale, point); ok {
 				out[r] = decimal128.New(v>>63, uint64(v))
@@ -340,9 +364,9 @@ func (c *csvColumn) width(x cells) int {
 }
 
 func (c *csvColumn) strings(x cells) {
-	// With room to spare, short texts are copied 16 bytes at a time, whatever their length: what is too
+	// With room to spare, short texts are copied 16 or 64 bytes at a time, whatever their length: what is too
 	// much is overwritten by the next.
-	const step = 16
+	const short, step = 16, 64
 	offsets, values := c.variable(c.width(x) + step)
 	values = values[:cap(values)]
 	at, longest, quote := 0, c.nulls.longest, c.dialect.quote
@@ -351,8 +375,9 @@ func (c *csvColumn) strings(x cells) {
 	}
 	for r := range c.n {
 		from, to := x.span(r)
-		n := to - from
-		if n <= longest || x.data[from] == quote || !c.utf8 {
+		if x.bare && from < to && x.data[from] == quote && c.utf8 {
+			from, to = from+1, to-1
+		} else if to-from <= longest || x.data[from] == quote || !c.utf8 {
 			text, null := c.rare(x.data[from:to])
 			if null {
 				c.setNull(r)
@@ -361,10 +386,17 @@ func (c *csvColumn) strings(x cells) {
 				c.bad = append(c.bad, badCell{r, faultUTF8})
 			}
 			at += copy(values[at:], text)
-		} else if n <= step && from+step <= len(x.data) {
+			offsets[r+1] = int32(at)
+			continue
+		}
+		switch n := to - from; {
+		case n <= short && from+short <= len(x.data):
+			*(*[short]byte)(values[at:]) = [short]byte(x.data[from:])
+			at += n
+		case n <= step && from+step <= len(x.data):
 			*(*[step]byte)(values[at:]) = [step]byte(x.data[from:])
 			at += n
-		} else {
+		default:
 			at += copy(values[at:], x.data[from:to])
 		}
 		offsets[r+1] = int32(at)

@@ -33,7 +33,7 @@ func (d dialect) escapes(b []byte, i int) int {
 
 // scanByByte is scanRows for the dialects that it cannot scan.
 func (d dialect) scanByByte(b []byte, eof bool) (end int, ch csvChunk) {
-	ch.quotes = d.quoted()
+	ch.quotes, ch.doubled = d.quoted(), true
 	for end < len(b) {
 		if d.comment != 0 && b[end] == d.comment {
 			nl := bytes.IndexByte(b[end:], '\n')

@@ -23,8 +23,10 @@ import (
 type csvChunk struct {
 	data   []byte
 	bad    []badRow
-	quotes bool  // data has a quote
-	bytes  int64 // of the input
+	quotes bool // data has a quote
+	// doubled says that a quoted field may have a quote, or an escape, in its text.
+	doubled bool
+	bytes   int64 // of the input
 }
 
 // badRow is data[from:to] of a chunk, line end included: a row that breaks the grammar.
@@ -115,15 +117,21 @@ func (d dialect) scanRows(b []byte, eof bool) (end int, ch csvChunk) {
 		return bytes.LastIndexByte(b, '\n') + 1, ch
 	}
 	delim, quote := d.delim, d.quote
+	if marksBlocks {
+		if found, ok := d.sound(b); ok && !(eof && found.within) {
+			ch.quotes, ch.doubled = found.quotes, found.doubled
+			return lastRowEnd(b, 0, len(b), quote, found.within), ch
+		}
+	}
 	floor := 0 // the end of the last row known to end
 	at := 0    // outside quotes; all quotes before it are dealt with
 	for {
 		open := bytes.IndexByte(b[at:], quote)
 		if open < 0 {
-			return lastRowEnd(b, floor, len(b), quote), ch
+			return lastRowEnd(b, floor, len(b), quote, false), ch
 		}
 		open += at
-		ch.quotes = true
+		ch.quotes, ch.doubled = true, true
 		breach, reason := open, strayQuote
 		if open == 0 || b[open-1] == delim || b[open-1] == '\n' {
 			var more bool
@@ -134,14 +142,14 @@ func (d dialect) scanRows(b []byte, eof bool) (end int, ch csvChunk) {
 			case !more:
 				continue
 			case !eof:
-				return lastRowEnd(b, floor, open, quote), ch
+				return lastRowEnd(b, floor, open, quote, false), ch
 			default:
-				from := lastRowEnd(b, floor, open, quote)
+				from := lastRowEnd(b, floor, open, quote, false)
 				ch.bad = append(ch.bad, badRow{from, len(b), openQuote})
 				return len(b), ch
 			}
 		}
-		from := lastRowEnd(b, floor, open, quote)
+		from := lastRowEnd(b, floor, open, quote, false)
 		nl := bytes.IndexByte(b[breach:], '\n')
 		if nl < 0 {
 			return from, ch // the row goes on beyond b
@@ -184,10 +192,9 @@ func hasLine(b []byte, c byte) bool {
 	return len(b) > 0 && b[0] == c || bytes.Contains(b, []byte{'\n', c})
 }
 
-// lastRowEnd is the end of the last row that ends in b[floor:limit]; floor where none does. limit is
-// outside quotes and the grammar holds between the two, so the parity of quotes tells inside from outside.
-func lastRowEnd(b []byte, floor, limit int, quote byte) int {
-	in := false
+// lastRowEnd is the end of the last row that ends in b[floor:limit]; floor where none does. in says whether limit is
+// inside quotes. The grammar holds between the two, so the parity of quotes tells inside from outside.
+func lastRowEnd(b []byte, floor, limit int, quote byte, in bool) int {
 	for i := limit - 1; i >= floor; i-- {
 		switch b[i] {
 		case quote:

@@ -11,3 +11,9 @@ var marksBlocks = cpu.X86.HasAVX2 && cpu.X86.HasBMI1 && cpu.X86.HasPOPCNT
 //
 //go:noescape
 func markEnds(pos *uint32, b *byte, blocks int, base uint32, delim, quote byte, quotes, in uint64) (n int, within uint64)
+
+// maskBlocks puts at out, for each of the blocks of 64 bytes at b, at least one, four masks: bit i is set where byte i is
+// the delimiter, LF, the quote, CR.
+//
+//go:noescape
+func maskBlocks(out *[4]uint64, b *byte, blocks int, delim, quote byte)

@@ -115,3 +115,67 @@ next:
 	MOVQ R9, within+56(FP)
 	VZEROUPPER
 	RET
+
+// func maskBlocks(out *[4]uint64, b *byte, blocks int, delim, quote byte)
+//
+// Needs AVX2.
+TEXT ·maskBlocks(SB), NOSPLIT, $0-26
+	MOVQ    out+0(FP), DI
+	MOVQ    b+8(FP), SI
+	MOVQ    blocks+16(FP), CX
+	MOVBLZX delim+24(FP), AX
+	MOVBLZX quote+25(FP), BX
+
+	MOVQ         AX, X0
+	VPBROADCASTB X0, Y0 // the delimiter
+	MOVL         $10, AX
+	MOVQ         AX, X1
+	VPBROADCASTB X1, Y1 // LF
+	MOVQ         BX, X2
+	VPBROADCASTB X2, Y2 // the quote
+	MOVL         $13, AX
+	MOVQ         AX, X3
+	VPBROADCASTB X3, Y3 // CR
+
+block:
+	VMOVDQU (SI), Y4
+	VMOVDQU 32(SI), Y5
+
+	VPCMPEQB  Y0, Y4, Y6
+	VPMOVMSKB Y6, AX
+	VPCMPEQB  Y0, Y5, Y7
+	VPMOVMSKB Y7, BX
+	SHLQ      $32, BX
+	ORQ       BX, AX
+	MOVQ      AX, (DI)
+
+	VPCMPEQB  Y1, Y4, Y8
+	VPMOVMSKB Y8, AX
+	VPCMPEQB  Y1, Y5, Y9
+	VPMOVMSKB Y9, BX
+	SHLQ      $32, BX
+	ORQ       BX, AX
+	MOVQ      AX, 8(DI)
+
+	VPCMPEQB  Y2, Y4, Y6
+	VPMOVMSKB Y6, AX
+	VPCMPEQB  Y2, Y5, Y7
+	VPMOVMSKB Y7, BX
+	SHLQ      $32, BX
+	ORQ       BX, AX
+	MOVQ      AX, 16(DI)
+
+	VPCMPEQB  Y3, Y4, Y8
+	VPMOVMSKB Y8, AX
+	VPCMPEQB  Y3, Y5, Y9
+	VPMOVMSKB Y9, BX
+	SHLQ      $32, BX
+	ORQ       BX, AX
+	MOVQ      AX, 24(DI)
+
+	ADDQ $64, SI
+	ADDQ $32, DI
+	DECQ CX
+	JNZ  block
+	VZEROUPPER
+	RET

@@ -17,6 +17,7 @@ type csvRows struct {
 	ends    []uint32 // the end of field c of row r is ends[r*columns + c]
 	ordinal []int32  // row r is number ordinal[r], from 0, of the chunk; nil: r itself
 	rejects []Reject // the rows taken out; Row is their ordinal
+	bare    bool     // a quoted field is its text with quotes around it, and nothing to resolve within
 }
 
 // cells is one column of csvRows.
@@ -25,6 +26,7 @@ type cells struct {
 	before, ends []uint32
 	columns      int // between two cells in ends, and in before unless it is the first column's
 	step         int
+	bare         bool
 }
 
 // at returns the text of the column's field in row r, quotes and all.
@@ -39,12 +41,12 @@ func (c *cells) span(r int) (from, to int) {
 
 func (s *csvRows) column(i int) cells {
 	if i == 0 {
-		return cells{s.data, s.before, s.ends, s.columns, 1}
+		return cells{s.data, s.before, s.ends, s.columns, 1, s.bare}
 	}
 	if s.n == 0 {
 		return cells{}
 	}
-	return cells{s.data, s.ends[i-1:], s.ends[i:], s.columns, s.columns}
+	return cells{s.data, s.ends[i-1:], s.ends[i:], s.columns, s.columns, s.bare}
 }
 
 // raw is row r as the input spells it, without its line end.
@@ -62,6 +64,7 @@ func (s *csvRows) number(r int) int64 {
 // split cuts the rows of ch into columns fields each.
 func (s *csvRows) split(ch csvChunk, d dialect, columns int) {
 	s.data, s.columns, s.rejects, s.ordinal = ch.data, columns, nil, nil
+	s.bare = d.quoted() && !ch.doubled && d.escape == 0
 	if len(ch.bad) == 0 {
 		s.ends = d.fieldEnds(s.ends[:0], ch.data, 0, len(ch.data), ch.quotes)
 		if s.regular() {

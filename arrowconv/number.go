@@ -1,6 +1,7 @@
 package arrowconv
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/bits"
@@ -65,6 +66,49 @@ func shortInt(s []byte) (int64, bool) {
 		v = -v
 	}
 	return v, true
+}
+
+// eightDigits is the value of eight digits, the first in the lowest byte.
+func eightDigits(w uint64) (int64, bool) {
+	d := w - '0'*eachByte
+	if (d|(w+(0x7f-'9')*eachByte))&highBits != 0 {
+		return 0, false
+	}
+	d = d*10 + d>>8 // every other byte: two digits
+	d = (d&0x000000ff000000ff*(100+1000000<<32) + d>>16&0x000000ff000000ff*(1+10000<<32)) >> 32
+	return int64(d), true
+}
+
+// plainInt reads the text b[from:to] where it is one to eight digits, and eight bytes of b end there: without a loop, as
+// the lengths of a column's numbers are hard to foresee.
+func plainInt(b []byte, from, to int) (int64, bool) {
+	n := to - from
+	if uint(n-1) > 7 || to < 8 {
+		return 0, false
+	}
+	w := binary.LittleEndian.Uint64(b[to-8 : to])
+	text := ^uint64(0) << ((64 - 8*n) & 63)
+	return eightDigits(w&text | '0'*eachByte&^text)
+}
+
+// maxPlainScale is the largest scale of plainDecimal.
+const maxPlainScale = 7
+
+// plainDecimal reads the text b[from:to] where it is up to eight digits with a point before the last scale of them; there
+// are nine bytes of b before to. The value is unscaled.
+func plainDecimal(b []byte, from, to, scale int, point byte) (int64, bool) {
+	n := to - from
+	if uint(n-2) > 7 || to < 9 || scale == 0 || n <= scale {
+		return 0, false
+	}
+	w := binary.LittleEndian.Uint64(b[to-8 : to])
+	frac := ^uint64(0) << ((64 - 8*scale) & 63)
+	if byte(w>>((56-8*scale)&63)) != point {
+		return 0, false
+	}
+	w = w&frac | (w<<8|uint64(b[to-9]))&^frac // the digits move up to where the point was
+	text := ^uint64(0) << ((64 - 8*(n-1)) & 63)
+	return eightDigits(w&text | '0'*eachByte&^text)
 }
 
 // parseDecimal reads a decimal(precision, scale) to its unscaled value. Fraction digits beyond the

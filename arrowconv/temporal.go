@@ -35,36 +35,44 @@ func parseDate(s []byte) (int32, fault) {
 	year := int32(d&15)*1000 + int32(d>>8&15)*100 + int32(d>>16&15)*10 + int32(d>>24&15)
 	month := int32(d>>40&15)*10 + int32(d>>48&15)
 	day := int32(x&15)*10 + int32(x>>8&15)
-	if month < 1 || month > 12 || day < 1 || day > monthDays(year, month) {
+	// Tables, not branches: what day a row has is hard to foresee.
+	of := years[year]
+	if uint32(day-1) >= uint32(monthLengths[of&1][month]) {
 		return 0, faultDate
 	}
 	if year == 0 {
 		return 0, faultYear
 	}
-	y := year - 1
-	days := y*365 + y/4 - y/100 + y/400 + daysBefore[month] + day - 719163
-	if month > 2 && leap(year) {
-		days++
-	}
-	return days, faultNone
+	return of>>1 + int32(daysBefore[of&1][month]) + day, faultNone
 }
 
-var daysBefore = [13]int32{0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334}
-
-func leap(year int32) bool { return year%4 == 0 && (year%100 != 0 || year%400 == 0) }
-
-func monthDays(year, month int32) int32 {
-	switch month {
-	case 2:
-		if leap(year) {
-			return 29
+// years has, for each year up to 9999, the days from 1969-12-31 to the end of the year before, times two, and one more
+// where it is a leap year.
+var years = func() (days [10000]int32) {
+	before := int32(-719528 - 1)
+	for y := range int32(len(days)) {
+		leap := int32(0)
+		if y%4 == 0 && (y%100 != 0 || y%400 == 0) {
+			leap = 1
 		}
-		return 28
-	case 4, 6, 9, 11:
-		return 30
+		days[y] = before<<1 | leap
+		before += 365 + leap
 	}
-	return 31
-}
+	return days
+}()
+
+// monthLengths and daysBefore are the days of each month and before it, in years that are no leap years and in those
+// that are. Months are what two digits spell, so that most have no days.
+var monthLengths, daysBefore = func() (lengths [2][100]uint8, before [2][100]uint16) {
+	for leap := range 2 {
+		days := uint16(0)
+		for i, n := range [12]uint8{31, 28 + uint8(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31} {
+			lengths[leap][i+1], before[leap][i+1] = n, days
+			days += uint16(n)
+		}
+	}
+	return lengths, before
+}()
 
 // twoDigits reads two digits, or gives a number above 99.
 func twoDigits(a, b byte) int64 {

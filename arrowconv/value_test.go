@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -107,19 +108,23 @@ func readValue(t testing.TB, of iceberg.Type, text string, zone *time.Location, 
 		if strings.HasPrefix(text, `"`) && cell == text {
 			continue
 		}
-		c := newCSVColumn(f, dt, dialect{delim: 0x2c, quote: 0x22}, newCSVNulls([]string{}), o)
-		data := []byte(cell + "\n")
-		col, cells := c.convert(cells{data, []uint32{^uint32(0)}, []uint32{uint32(len(cell))}, 1, 1}, 1, false)
-		bad = faultNone
-		if len(cells) > 0 {
-			bad = cells[0].fault
-		}
-		inColumn := show(col, bad)
-		if col != nil {
-			col.Release()
-		}
-		if inColumn != alone {
-			t.Errorf("%s %q: alone %s, in a column as %s %s", of, text, alone, cell, inColumn)
+		// Alone in its chunk; and with bytes around it, where it is read in one piece if it can be.
+		for _, around := range []string{"", strings.Repeat("0,", 40)} {
+			c := newCSVColumn(f, dt, dialect{delim: 0x2c, quote: 0x22}, newCSVNulls([]string{}), o)
+			data := []byte(around + cell + "\n" + around)
+			x := cells{data, []uint32{uint32(len(around)) - 1}, []uint32{uint32(len(around) + len(cell))}, 1, 1, around != "" && !strings.Contains(text, `"`)}
+			col, cells := c.convert(x, 1, around != "" && utf8.Valid(data))
+			bad = faultNone
+			if len(cells) > 0 {
+				bad = cells[0].fault
+			}
+			inColumn := show(col, bad)
+			if col != nil {
+				col.Release()
+			}
+			if inColumn != alone {
+				t.Errorf("%s %q: alone %s, in a column as %s after %q %s", of, text, alone, cell, around, inColumn)
+			}
 		}
 	}
 	return alone
