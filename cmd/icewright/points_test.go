@@ -60,6 +60,7 @@ var scenes = []scene{
 		"write.metadata.delete-after-commit.enabled": "true", "write.metadata.previous-versions-max": "1",
 	}},
 	{name: "a swap beside another run", rows: map[string]int{"x": 150, "z": 50}, rival: true},
+	{name: "a merge beside another run", rows: map[string]int{"x": 150, "y": 100, "z": 50}, args: []string{"--mode", "merge", "--key", "p,n"}, rival: true},
 	{name: "a first load that fails", first: true, rows: map[string]int{"x": 50}, fails: true},
 	{name: "a swap that spills", rows: map[string]int{"x": 1_000_000, "y": 100}, args: []string{"--memory", "64MiB"}, large: true},
 }
@@ -419,6 +420,9 @@ func (p *play) check(when string, died bool) {
 	had, attempts := p.litter(), p.attempts()
 
 	j := job.Job{Sources: []string{"in.csv"}, Workers: 1}
+	if slices.Contains(p.s.args, "merge") {
+		j.Mode, j.Key = job.Merge, []string{"p,n"}
+	}
 	if p.s.first {
 		j.PartitionBy, j.Schema = cmp.Or(p.s.by, "p"), filepath.Join(p.dir, "schema.yaml")
 	}
