@@ -583,25 +583,7 @@ var arrowAllocator = memory.DefaultAllocator
 // last change, also when it moves twice.
 func TestRowLineageIsCarried(t *testing.T) {
 	cat := straddled(t, 3)
-	lineage := func() map[int64]string {
-		tbl := current(t, cat)
-		_, recs, err := tbl.Scan(table.WithSelectedFields("id", "_row_id", "_last_updated_sequence_number")).ToArrowRecords(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := map[int64]string{}
-		for rec, err := range recs {
-			if err != nil {
-				t.Fatal(err)
-			}
-			ids := rec.Column(0).(*array.Int64)
-			for i := range int(rec.NumRows()) {
-				got[ids.Value(i)] = rec.Column(1).ValueStr(i) + " of " + rec.Column(2).ValueStr(i)
-			}
-			rec.Release()
-		}
-		return got
-	}
+	lineage := func() map[int64]string { return lineageOf(t, cat) }
 	want := lineage()
 	mustLoad(t, cat, writer.Options{}, row{9, "ea", 9})
 	got := lineage()
@@ -622,6 +604,28 @@ func TestRowLineageIsCarried(t *testing.T) {
 		t.Errorf("row ids (-want +got):\n%s", d)
 	}
 	wantLitter(t, cat, 0)
+}
+
+// lineageOf are the row ids, and the sequence numbers of the last change, by id.
+func lineageOf(t testing.TB, cat publish.Catalog) map[int64]string {
+	t.Helper()
+	tbl := current(t, cat)
+	_, recs, err := tbl.Scan(table.WithSelectedFields("id", "_row_id", "_last_updated_sequence_number")).ToArrowRecords(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[int64]string{}
+	for rec, err := range recs {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := rec.Column(0).(*array.Int64)
+		for i := range int(rec.NumRows()) {
+			got[ids.Value(i)] = rec.Column(1).ValueStr(i) + " of " + rec.Column(2).ValueStr(i)
+		}
+		rec.Release()
+	}
+	return got
 }
 
 func sliceOf(t testing.TB, schema *iceberg.Schema, expr string) *slice.Slice {

@@ -99,7 +99,7 @@ func (m *merging) take(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]
 		Partitions: func(schema *iceberg.Schema, spec iceberg.PartitionSpec) (merge.Partitions, error) {
 			return stage.NewPartitions(schema, spec)
 		},
-		Memory: m.o.Memory / 4, SpillDir: m.o.SpillDir, Workers: m.o.Workers,
+		Memory: m.o.Memory / 2, SpillDir: m.o.SpillDir, Workers: m.o.Workers,
 	})
 	if err != nil {
 		return err

@@ -61,6 +61,19 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// A row that is updated is still the same row, and says in which snapshot it changed last.
+func TestMergeKeepsRowIDs(t *testing.T) {
+	cat := versioned(t, 3, "region")
+	mustLoad(t, cat, merging("id"), row{1, "ea", 1}, row{2, "ea", 2}, row{3, "we", 3})
+	before := lineageOf(t, cat)
+	mustLoad(t, cat, merging("id"), row{2, "we", 20}, row{4, "we", 4})
+	after := lineageOf(t, cat)
+	id := strings.TrimSuffix(before[2], " of 1")
+	if after[1] != before[1] || after[3] != before[3] || after[2] != id+" of 2" || !strings.HasSuffix(after[4], " of 2") {
+		t.Errorf("row ids %v, before %v", after, before)
+	}
+}
+
 func TestMergeRefuses(t *testing.T) {
 	cat := newTable(t, "")
 	mustLoad(t, cat, merging("id"), row{1, "ea", 1})

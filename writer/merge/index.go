@@ -5,10 +5,15 @@ import "math/bits"
 // index finds rows by fingerprint: open addressing, at most half full. A slot holds the number of a row and
 // half of the hash, so that a miss mostly ends without a look at the fingerprints.
 type index struct {
-	slots  []uint64 // hash's upper half, then row + 1; 0 is free
+	slots  []uint64 // hash's lower half, then row + 1; 0 is free
 	shift  uint
 	prints []fingerprint // by row
-	count  int           // of keys
+}
+
+// newIndex has room for all rows of prints, and none yet.
+func newIndex(prints []fingerprint) *index {
+	size := 1 << max(10, bits.Len(uint(2*len(prints))))
+	return &index{slots: make([]uint64, size), shift: uint(64 - bits.TrailingZeros(uint(size))), prints: prints}
 }
 
 func hashOf(f fingerprint) uint64 {
@@ -22,12 +27,9 @@ const tagMask = 0xffffffff_00000000
 
 // find returns the row with a fingerprint, or -1.
 func (x *index) find(f fingerprint) int {
-	if len(x.slots) == 0 {
-		return -1
-	}
 	h := hashOf(f)
 	mask := uint64(len(x.slots) - 1)
-	for at := h >> x.shift; ; at = (at + 1) & mask {
+	for at := h >> x.shift; ; at++ {
 		slot := x.slots[at&mask]
 		if slot == 0 {
 			return -1
@@ -40,23 +42,12 @@ func (x *index) find(f fingerprint) int {
 	}
 }
 
-// add takes the next row in, and returns an earlier one with the same fingerprint, or -1: the later one is
-// then not found by it.
-func (x *index) add(f fingerprint) int {
-	row := len(x.prints)
-	if 2*(x.count+1) > len(x.slots) {
-		x.grow()
-	}
-	x.prints = append(x.prints, f)
+// add makes a row be found, unless another one with its fingerprint is: that one is returned, else -1.
+func (x *index) add(row int) int {
+	f := x.prints[row]
 	if other := x.find(f); other >= 0 {
 		return other
 	}
-	x.put(f, row)
-	x.count++
-	return -1
-}
-
-func (x *index) put(f fingerprint, row int) {
 	h := hashOf(f)
 	mask := uint64(len(x.slots) - 1)
 	at := h >> x.shift
@@ -64,6 +55,7 @@ func (x *index) put(f fingerprint, row int) {
 		at++
 	}
 	x.slots[at&mask] = h<<32 | uint64(row+1)
+	return -1
 }
 
 // replace makes row be found in place of was, which has the same fingerprint.
@@ -77,20 +69,3 @@ func (x *index) replace(was, row int) {
 		}
 	}
 }
-
-// grow doubles the slots.
-func (x *index) grow() {
-	size := max(1<<10, 2*len(x.slots))
-	old := x.slots
-	x.slots = make([]uint64, size)
-	x.shift = uint(64 - bits.TrailingZeros(uint(size)))
-	for _, slot := range old {
-		if slot != 0 {
-			row := int(uint32(slot)) - 1
-			x.put(x.prints[row], row)
-		}
-	}
-}
-
-// bytes is the memory that the index takes.
-func (x *index) bytes() int64 { return int64(8*cap(x.slots) + 16*cap(x.prints)) }

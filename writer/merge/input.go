@@ -2,7 +2,9 @@ package merge
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -29,22 +31,19 @@ type Input struct {
 	latest *ordered // nil: none
 	newer  *ordered
 
-	index    index
-	digests  []fingerprint // of the columns that are compared, by row
-	latestAt ages
-	newerAt  ages
-	deletes  []bool // by row; nil where none deletes
-	dropped  []bool // by row; nil where none is
-	batches  []batch
-	layouts  []layout
-	store    *store
-	reach    *reach
-	homes    *partitionReach
-	within   *slice.Slice // where the rows that the keys hit lie; nil: anywhere
-
-	repeated []string       // duplicates to be refused, as errors name them
-	ties     map[int]string // by the row that was picked, as errors name them
-	tied     int
+	count   int   // rows, dropped ones included
+	now     keyed // rows in memory: all of them, or those that are not spooled yet
+	spool   *spool
+	all     *part    // where all rows are in memory, once they are sealed
+	parts   [][2]int // of the spool, otherwise
+	deletes []bool   // by row; nil where none deletes
+	dropped []bool   // by row; nil where none is
+	batches []batch
+	layouts []layout
+	store   *store
+	reach   *reach
+	homes   *partitionReach
+	within  *slice.Slice // where the rows that the keys hit lie; nil: anywhere
 
 	prints []fingerprint // scratch
 	hi, lo []uint64
@@ -54,8 +53,8 @@ type Input struct {
 	// preferred to.
 	Read, Rejected, Bytes, Dropped int64
 	// Digest is that of all rows, dropped ones included.
-	Digest digest.Sum
-	whole  *digest.Hasher // where columns are ignored
+	Digest   digest.Sum
+	digester *digest.Hasher
 }
 
 // batch says where some rows came from.
@@ -80,8 +79,8 @@ const most = 5
 func NewInput(schema *iceberg.Schema, o Options) (*Input, error) {
 	o = o.withDefaults()
 	in := &Input{
-		o: o, schema: schema, ties: map[int]string{}, hasher: map[string]*digest.Hasher{},
-		store: &store{dir: o.SpillDir, memory: o.Memory},
+		o: o, schema: schema, hasher: map[string]*digest.Hasher{},
+		store: &store{dir: o.SpillDir, memory: o.Memory / 2},
 	}
 	var err error
 	if in.arrow, err = arrowconv.ArrowSchema(schema); err != nil {
@@ -109,11 +108,6 @@ func NewInput(schema *iceberg.Schema, o Options) (*Input, error) {
 		}
 		if slices.Contains(o.Ignore[:i], name) {
 			return nil, fail(ErrColumn, "", "--ignore-columns: column %q is named twice", name)
-		}
-	}
-	if len(o.Ignore) > 0 {
-		if in.whole, err = digest.NewHasher(schema); err != nil {
-			return nil, err
 		}
 	}
 	in.reach = newReach(in.keys)
@@ -153,7 +147,7 @@ func (in *Input) Add(b arrowconv.Batch) error {
 
 func (in *Input) add(rec arrow.RecordBatch, b arrowconv.Batch, deletes *slice.Selection) error {
 	n := int(rec.NumRows())
-	first := len(in.digests)
+	first := in.count
 	prints, null, nullColumn, err := in.keys.of(in.prints, rec)
 	if err != nil {
 		return err
@@ -167,22 +161,14 @@ func (in *Input) add(rec arrow.RecordBatch, b arrowconv.Batch, deletes *slice.Se
 	if null >= 0 {
 		return in.nullKey(rec, b, nullColumn)
 	}
-	if err := in.digest(rec, b.Absent); err != nil {
+	if first+n > math.MaxInt32 {
+		return fail(ErrKey, "merge it in several loads", "the input has more than %d rows", math.MaxInt32)
+	}
+	if err := in.whole(rec); err != nil {
 		return err
 	}
-	if in.latest != nil {
-		a, err := in.latest.of(rec)
-		if err != nil {
-			return err
-		}
-		in.latestAt.append(a)
-	}
-	if in.newer != nil {
-		a, err := in.newer.of(rec)
-		if err != nil {
-			return err
-		}
-		in.newerAt.append(a)
+	if err := in.key(rec, prints, b.Absent); err != nil {
+		return err
 	}
 	b.RecordBatch = nil
 	in.batches = append(in.batches, batch{first: first, origin: b, absent: b.Absent})
@@ -192,19 +178,53 @@ func (in *Input) add(rec arrow.RecordBatch, b arrowconv.Batch, deletes *slice.Se
 			in.deletes[first+i] = deletes.Inside(i)
 		}
 	}
-	if in.dropped != nil {
-		in.dropped = append(in.dropped, make([]bool, n)...)
-	}
-	for i, f := range prints {
-		if other := in.index.add(f); other >= 0 {
-			if err := in.again(rec, i, other, first+i); err != nil {
-				return err
-			}
-		}
-	}
 	in.homes.add(rec)
 	return in.reach.add(rec)
 }
+
+// key notes what is known of rec's rows when they are matched.
+func (in *Input) key(rec arrow.RecordBatch, prints []fingerprint, absent []int) error {
+	n := int(rec.NumRows())
+	for i := range n {
+		in.now.rows = append(in.now.rows, int32(in.count+i))
+	}
+	in.count += n
+	in.now.prints = append(in.now.prints, prints...)
+	in.hi, in.lo = sized(in.hi, n), sized(in.lo, n)
+	h, err := in.hasherOf(absent)
+	if err != nil {
+		return err
+	}
+	h.Rows(rec, in.hi, in.lo)
+	for i := range n {
+		in.now.digests = append(in.now.digests, fingerprint{in.hi[i], in.lo[i]})
+	}
+	for _, c := range []struct {
+		by *ordered
+		to *ages
+	}{{in.latest, &in.now.latest}, {in.newer, &in.now.newer}} {
+		if c.by == nil {
+			continue
+		}
+		a, err := c.by.of(rec)
+		if err != nil {
+			return err
+		}
+		c.to.append(a)
+	}
+	if in.now.len() <= in.partRows() {
+		return nil
+	}
+	if in.spool == nil {
+		in.spool = &spool{dir: in.o.SpillDir}
+	}
+	err = in.spool.add(&in.now)
+	in.now.clear()
+	return err
+}
+
+// partRows is how many rows' keys may be in memory.
+func (in *Input) partRows() int { return int(max(1, in.o.Memory/2/keyedBytes)) }
 
 func (in *Input) nullKey(rec arrow.RecordBatch, b arrowconv.Batch, column int) error {
 	c := in.keys.columns[column]
@@ -230,26 +250,14 @@ func (in *Input) nullKey(rec arrow.RecordBatch, b arrowconv.Batch, column int) e
 		"%s: %s%s%s: key column %q is null, so nothing tells which row of the table is meant", b.Source, noun, strings.Join(rows, ", "), more, c.Name)
 }
 
-// digest notes the digests of rec's rows, without the columns that the input lacks.
-func (in *Input) digest(rec arrow.RecordBatch, absent []int) error {
-	n := int(rec.NumRows())
-	in.hi, in.lo = sized(in.hi, n), sized(in.lo, n)
-	h, err := in.hasherOf(absent)
-	if err != nil {
-		return err
-	}
-	h.Rows(rec, in.hi, in.lo)
-	for i := range n {
-		in.digests = append(in.digests, fingerprint{in.hi[i], in.lo[i]})
-	}
-	whole := in.whole
-	if whole == nil {
-		if whole, err = digest.NewHasher(in.schema); err != nil {
+// whole adds rec to the digest of the input.
+func (in *Input) whole(rec arrow.RecordBatch) (err error) {
+	if in.digester == nil {
+		if in.digester, err = digest.NewHasher(in.schema); err != nil {
 			return err
 		}
-		in.whole = whole
 	}
-	in.Digest = in.Digest.Add(whole.Sum(rec))
+	in.Digest = in.Digest.Add(in.digester.Sum(rec))
 	return nil
 }
 
@@ -283,50 +291,6 @@ func (in *Input) comparedBy(absent []int) *iceberg.Schema {
 	return iceberg.NewSchema(in.schema.ID, fields...)
 }
 
-// again settles which of two rows with one key counts: row, which lies in rec at i, or was.
-func (in *Input) again(rec arrow.RecordBatch, i, was, row int) error {
-	both := func() string {
-		return fmt.Sprintf("%s (%s, %s)", in.keys.show(rec, i), in.place(was), in.place(row))
-	}
-	if in.latest == nil {
-		in.repeated = append(in.repeated, both())
-		if len(in.repeated) == most {
-			return in.refuseRepeated(" and maybe more")
-		}
-		in.drop(row)
-		return nil
-	}
-	switch newer := in.latestAt.compare(row, &in.latestAt, was); {
-	case newer > 0:
-		in.index.replace(was, row)
-		delete(in.ties, was)
-		in.drop(was)
-		return nil
-	case newer == 0 && (in.digests[row] != in.digests[was] || in.isDelete(row) != in.isDelete(was)):
-		if _, ok := in.ties[was]; !ok {
-			in.ties[was] = ""
-			if in.tied++; in.tied <= 100*most { // more are never shown
-				in.ties[was] = both()
-			}
-		}
-	}
-	in.drop(row)
-	return nil
-}
-
-func (in *Input) drop(row int) {
-	if in.dropped == nil {
-		in.dropped = make([]bool, max(len(in.digests), row+1))
-	}
-	in.dropped[row] = true
-	in.Dropped++
-}
-
-func (in *Input) refuseRepeated(more string) error {
-	return fail(ErrKey, "say --latest-by COLUMN to take the newest row of each key, or correct the input",
-		"the key comes twice in the input: %s%s", strings.Join(in.repeated, "; "), more)
-}
-
 // isDelete tells whether a row deletes what it hits.
 func (in *Input) isDelete(row int) bool { return in.deletes != nil && in.deletes[row] }
 
@@ -343,33 +307,24 @@ func (in *Input) batchOf(row int) int {
 
 // Seal ends adding. Errors wrap ErrKey: the input has a key twice, or twice with one age and different rows.
 func (in *Input) Seal() error {
-	if len(in.repeated) > 0 {
-		return in.refuseRepeated("")
-	}
-	if len(in.ties) > 0 {
-		var rows []int
-		for row := range in.ties {
-			rows = append(rows, row)
-		}
-		slices.Sort(rows)
-		var texts []string
-		for _, row := range rows {
-			if text := in.ties[row]; text != "" && len(texts) < most {
-				texts = append(texts, text)
-			}
-		}
-		more := ""
-		if len(rows) > len(texts) {
-			more = fmt.Sprintf(" and %d more", len(rows)-len(texts))
-		}
-		return fail(ErrKey, "nothing tells which of them is right: correct the input, or choose another column",
-			"rows with one key and one %s differ: %s%s", in.o.LatestBy, strings.Join(texts, "; "), more)
-	}
 	if err := in.store.seal(); err != nil {
 		return err
 	}
+	if err := in.settleLayouts(); err != nil {
+		return err
+	}
 	in.within = in.reach.slice(in.schema).And(in.homes.slice(in.schema))
-	return in.settleLayouts()
+	if in.spool != nil {
+		if err := in.spool.add(&in.now); err != nil {
+			return err
+		}
+		in.now = keyed{}
+		if err := in.spool.seal(); err != nil {
+			return err
+		}
+		in.parts = in.spool.parts(in.partRows())
+	}
+	return in.pick()
 }
 
 // settleLayouts finds out which columns each source lacks. Of one whose rows name their own columns, a
@@ -402,14 +357,25 @@ func (in *Input) settleLayouts() error {
 	if !again {
 		return nil
 	}
-	in.digests = in.digests[:0]
-	in.Digest = digest.Sum{}
+	return in.keyAgain()
+}
+
+// keyAgain makes the digests anew, now that it is known which columns are compared.
+func (in *Input) keyAgain() error {
+	if in.spool != nil {
+		if err := in.spool.close(); err != nil {
+			return err
+		}
+	}
+	in.spool, in.now, in.count = nil, keyed{}, 0
 	at := 0
 	for rec, err := range in.store.all() {
 		if err != nil {
 			return err
 		}
-		err = in.digest(rec, in.layouts[in.batches[at].layout].absent)
+		if in.prints, _, _, err = in.keys.of(in.prints, rec); err == nil {
+			err = in.key(rec, in.prints, in.layouts[in.batches[at].layout].absent)
+		}
 		rec.Release()
 		if err != nil {
 			return err
@@ -461,13 +427,22 @@ func (in *Input) lacking() []int {
 func (in *Input) Lacks() bool { return len(in.lacking()) > 0 }
 
 // Rows is the number of rows, dropped ones included.
-func (in *Input) Rows() int { return len(in.digests) }
+func (in *Input) Rows() int { return in.count }
 
 // Resident is about the memory that the input takes, in bytes.
 func (in *Input) Resident() int64 {
-	return in.store.bytes + in.index.bytes() + int64(16*cap(in.digests)) +
-		int64(8*cap(in.newerAt.numbers)+8*cap(in.latestAt.numbers)) + int64(cap(in.deletes)+cap(in.dropped))
+	kept := int64(in.now.len())
+	if in.spool != nil {
+		kept = int64(in.partRows()) // while a part is matched
+	}
+	return in.store.bytes + kept*keyedBytes + int64(in.count)*3
 }
 
-// Close gives the input's memory and its file back.
-func (in *Input) Close() error { return in.store.close() }
+// Close gives the input's memory and its files back.
+func (in *Input) Close() error {
+	err := in.store.close()
+	if in.spool != nil {
+		err = errors.Join(err, in.spool.close())
+	}
+	return err
+}

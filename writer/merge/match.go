@@ -1,12 +1,12 @@
 package merge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -35,8 +35,9 @@ type Match struct {
 	*live.File
 	Hits []Hit
 
-	// old has a row for every hit that is Updated: the columns that come from there. nil: none do.
-	old arrow.RecordBatch
+	// old are the columns that updated rows keep, and oldOf the input rows that each of their rows is for.
+	old   []arrow.RecordBatch
+	oldOf [][]int32
 }
 
 // Changes counts the hits by which rows go.
@@ -54,7 +55,6 @@ func (m *Match) Changes() int {
 // for as long as the file has the same delete files. It is for one goroutine.
 type Matcher struct {
 	in   *Input
-	mu   sync.Mutex
 	seen map[string]*Match // by origin
 }
 
@@ -116,30 +116,29 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 		return nil, err
 	}
 	found := make([]*Match, len(files.Data))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(m.in.o.Workers)
+	var fresh []*Match
 	for i, f := range files.Data {
 		if !m.in.reaches(f, tbl) {
 			p.Pruned++
 			continue
 		}
 		if known, ok := m.seen[f.Origin()]; ok && reader.same(known) {
-			found[i] = &Match{File: f, Hits: known.Hits, old: known.old}
+			found[i] = &Match{File: f, Hits: known.Hits, old: known.old, oldOf: known.oldOf}
 			continue
 		}
 		p.Read++
-		g.Go(func() (err error) {
-			found[i], err = reader.read(gctx, f)
-			if err == nil {
-				m.mu.Lock()
-				m.seen[f.Origin()] = found[i]
-				m.mu.Unlock()
-			}
-			return err
-		})
+		found[i] = &Match{File: f}
+		fresh = append(fresh, found[i])
 	}
-	if err := g.Wait(); err != nil {
+	if err := m.in.each(func(k *part) error { return reader.readAll(ctx, fresh, k) }); err != nil {
+		for _, f := range fresh {
+			f.release()
+		}
 		return nil, err
+	}
+	for _, f := range fresh {
+		slices.SortFunc(f.Hits, func(a, b Hit) int { return cmp.Compare(a.Row, b.Row) })
+		m.seen[f.Origin()] = f
 	}
 	for _, f := range found {
 		if f != nil && len(f.Hits) > 0 {
@@ -149,19 +148,23 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 	return p, m.in.settle(p)
 }
 
+func (m *Match) release() {
+	for _, rec := range m.old {
+		rec.Release()
+	}
+}
+
 // Close gives back what the matcher remembers.
 func (m *Matcher) Close() {
 	for _, f := range m.seen {
-		if f.old != nil {
-			f.old.Release()
-		}
+		f.release()
 	}
 	m.seen = nil
 }
 
 // reaches tells whether f may have a row with a key of the input.
 func (in *Input) reaches(f *live.File, tbl *table.Table) bool {
-	if in.index.count == 0 || f.DataFile().Count() == 0 {
+	if in.count == 0 || f.DataFile().Count() == 0 {
 		return false
 	}
 	if in.within == nil {
@@ -252,31 +255,43 @@ func (in *Input) newReader(tbl *table.Table) (*reader, error) {
 // same tells whether what was found in a file is what reading it again would find: the columns of its old
 // rows may have changed.
 func (r *reader) same(m *Match) bool {
-	if m.old == nil {
+	if len(m.old) == 0 {
 		return true
 	}
 	var have []string
-	for _, f := range m.old.Schema().Fields() {
+	for _, f := range m.old[0].Schema().Fields() {
 		have = append(have, f.Name)
 	}
 	return slices.Equal(have, r.old)
 }
 
-func (r *reader) read(ctx context.Context, f *live.File) (*Match, error) {
-	m := &Match{File: f}
-	if err := r.findHits(ctx, m); err != nil {
-		return nil, r.named(f, err)
+// readAll adds the hits of the rows of k to files.
+func (r *reader) readAll(ctx context.Context, files []*Match, k *part) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.in.o.Workers)
+	for _, m := range files {
+		g.Go(func() error { return r.named(m.File, r.read(ctx, m, k)) })
 	}
-	if len(m.Hits) == 0 || r.in.o.KeysOnly {
-		for i := range m.Hits {
-			m.Hits[i].Outcome = Unchanged
+	return g.Wait()
+}
+
+func (r *reader) read(ctx context.Context, m *Match, k *part) error {
+	hits, err := r.findHits(ctx, m, k)
+	if err != nil || len(hits) == 0 {
+		return err
+	}
+	if r.in.o.KeysOnly {
+		for i := range hits {
+			hits[i].Outcome = Unchanged
 		}
-		return m, nil
+	} else if err := r.compareHits(ctx, m, hits, k); err != nil {
+		return err
 	}
-	if err := r.compareHits(ctx, m); err != nil {
-		return nil, r.named(f, err)
+	for i := range hits {
+		hits[i].Input = k.rows[hits[i].Input]
 	}
-	return m, nil
+	m.Hits = append(m.Hits, hits...)
+	return nil
 }
 
 func (r *reader) named(f *live.File, err error) error {
@@ -287,31 +302,31 @@ func (r *reader) named(f *live.File, err error) error {
 	return err
 }
 
-// findHits reads the keys of a file.
-func (r *reader) findHits(ctx context.Context, m *Match) error {
+// findHits reads the keys of a file. Input is, for now, the row of k.
+func (r *reader) findHits(ctx context.Context, m *Match, k *part) (hits []Hit, err error) {
 	var prints []fingerprint
 	row := int64(0)
 	for rec, err := range live.Rows(ctx, r.tbl, m.Task(), r.keys) {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		var null, nullColumn int
-		prints, null, nullColumn, err = r.in.keys.of(prints, rec)
+		var null int
+		prints, null, _, err = r.in.keys.of(prints, rec)
 		if err != nil {
 			rec.Release()
-			return err
+			return nil, err
 		}
 		for i, f := range prints {
-			at := r.in.index.find(f)
-			if at < 0 || null >= 0 && r.in.nullAt(rec, i, nullColumn) {
+			at := k.find(f)
+			if at < 0 || null >= 0 && r.in.nullAt(rec, i) {
 				continue
 			}
-			m.Hits = append(m.Hits, Hit{Row: row + int64(i), Input: int32(at)})
+			hits = append(hits, Hit{Row: row + int64(i), Input: int32(at)})
 		}
 		row += rec.NumRows()
 		rec.Release()
 	}
-	return r.complete(m, row)
+	return hits, r.complete(m, row)
 }
 
 // complete refuses files that do not have the rows that their manifest entry counts.
@@ -324,7 +339,7 @@ func (r *reader) complete(m *Match, rows int64) error {
 }
 
 // nullAt tells whether a row has a null in its key: it is no row of the input, whatever its fingerprint.
-func (in *Input) nullAt(rec arrow.RecordBatch, row, _ int) bool {
+func (in *Input) nullAt(rec arrow.RecordBatch, row int) bool {
 	for _, c := range in.keys.columns {
 		if arr, err := columnOf(rec, c.ID, c.Name); err != nil || arr.IsNull(row) {
 			return true
@@ -334,11 +349,11 @@ func (in *Input) nullAt(rec arrow.RecordBatch, row, _ int) bool {
 }
 
 // compareHits reads the other columns of a file with hits, and says what becomes of these.
-func (r *reader) compareHits(ctx context.Context, m *Match) error {
+func (r *reader) compareHits(ctx context.Context, m *Match, all []Hit, k *part) error {
 	in := r.in
 	if len(r.all) == 0 {
-		for i := range m.Hits {
-			m.Hits[i].Outcome = in.outcome(int(m.Hits[i].Input), true, false)
+		for i := range all {
+			all[i].Outcome = in.outcome(int(k.rows[all[i].Input]), true, false)
 		}
 		return nil
 	}
@@ -349,12 +364,6 @@ func (r *reader) compareHits(ctx context.Context, m *Match) error {
 			return err
 		}
 	}
-	var old []arrow.RecordBatch
-	defer func() {
-		for _, rec := range old {
-			rec.Release()
-		}
-	}()
 	sums := make([][2][]uint64, len(hashers))
 	row, next := int64(0), 0
 	for rec, err := range live.Rows(ctx, r.tbl, m.Task(), r.all) {
@@ -362,26 +371,22 @@ func (r *reader) compareHits(ctx context.Context, m *Match) error {
 			return err
 		}
 		end := next
-		for end < len(m.Hits) && m.Hits[end].Row < row+rec.NumRows() {
+		for end < len(all) && all[end].Row < row+rec.NumRows() {
 			end++
 		}
 		err = func() error {
 			defer rec.Release()
-			hits := m.Hits[next:end]
+			hits := all[next:end]
 			if len(hits) == 0 {
 				return nil
 			}
-			if err := r.compareBatch(rec, row, hits, hashers, sums); err != nil {
+			if err := r.compareBatch(rec, row, hits, k, hashers, sums); err != nil {
 				return err
 			}
 			if len(r.old) == 0 {
 				return nil
 			}
-			kept, err := r.oldRows(rec, row, hits)
-			if kept != nil {
-				old = append(old, kept)
-			}
-			return err
+			return r.keepOld(m, rec, row, hits, k)
 		}()
 		if err != nil {
 			return err
@@ -389,19 +394,14 @@ func (r *reader) compareHits(ctx context.Context, m *Match) error {
 		next = end
 		row += rec.NumRows()
 	}
-	if next != len(m.Hits) {
+	if next != len(all) {
 		return fmt.Errorf("live file %s has %d rows where it had more before", m.DataFile().FilePath(), row)
-	}
-	if len(old) > 0 {
-		var err error
-		m.old, err = concatenated(old)
-		return err
 	}
 	return nil
 }
 
 // compareBatch settles the hits in rec, whose first row is row number first.
-func (r *reader) compareBatch(rec arrow.RecordBatch, first int64, hits []Hit, hashers []*digest.Hasher, sums [][2][]uint64) error {
+func (r *reader) compareBatch(rec arrow.RecordBatch, first int64, hits []Hit, k *part, hashers []*digest.Hasher, sums [][2][]uint64) error {
 	in := r.in
 	n := int(rec.NumRows())
 	hashed := make([]bool, len(hashers))
@@ -415,7 +415,8 @@ func (r *reader) compareBatch(rec arrow.RecordBatch, first int64, hits []Hit, ha
 	layouts := len(in.layouts)
 	for i := range hits {
 		h := &hits[i]
-		row, at := int(h.Input), int(h.Row-first)
+		mine, at := int(h.Input), int(h.Row-first)
+		row := int(k.rows[mine])
 		l := 0
 		if layouts > 1 {
 			l = in.batches[in.batchOf(row)].layout
@@ -426,8 +427,8 @@ func (r *reader) compareBatch(rec arrow.RecordBatch, first int64, hits []Hit, ha
 			hashers[l].Rows(rec, s[0], s[1])
 			hashed[l] = true
 		}
-		same := in.digests[row] == fingerprint{sums[l][0][at], sums[l][1][at]}
-		stale := in.newer != nil && in.newerAt.compare(row, &theirs, at) < 0
+		same := k.digests[mine] == fingerprint{sums[l][0][at], sums[l][1][at]}
+		stale := in.newer != nil && k.newer.compare(mine, &theirs, at) < 0
 		h.Outcome = in.outcome(row, same, stale)
 	}
 	return nil
@@ -446,16 +447,17 @@ func (in *Input) outcome(row int, same, stale bool) Outcome {
 	return Updated
 }
 
-// oldRows are the old values of the hits in rec that are Updated; nil if none is.
-func (r *reader) oldRows(rec arrow.RecordBatch, first int64, hits []Hit) (arrow.RecordBatch, error) {
+// keepOld adds the old values of the hits in rec that are Updated to m.
+func (r *reader) keepOld(m *Match, rec arrow.RecordBatch, first int64, hits []Hit, k *part) error {
 	var rows []int
+	var of []int32
 	for _, h := range hits {
 		if h.Outcome == Updated {
-			rows = append(rows, int(h.Row-first))
+			rows, of = append(rows, int(h.Row-first)), append(of, k.rows[h.Input])
 		}
 	}
 	if len(rows) == 0 {
-		return nil, nil
+		return nil
 	}
 	var fields []arrow.Field
 	var columns []arrow.Array
@@ -468,15 +470,17 @@ func (r *reader) oldRows(rec arrow.RecordBatch, first int64, hits []Hit) (arrow.
 		f, _ := r.tbl.Schema().FindFieldByName(name)
 		arr, err := columnOf(rec, f.ID, name)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		picked, err := gather([]arrow.Array{arr}, len(rows), func(i int) (int, int) { return 0, rows[i] })
 		if err != nil {
-			return nil, err
+			return err
 		}
 		fields, columns = append(fields, arrow.Field{Name: name, Type: picked.DataType(), Nullable: true}), append(columns, picked)
 	}
-	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(len(rows))), nil
+	m.old = append(m.old, array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(len(rows))))
+	m.oldOf = append(m.oldOf, of)
+	return nil
 }
 
 // gather makes an array of n values: value i is that at place index of array which, as from tells. Values of
@@ -499,30 +503,4 @@ func gather(arrays []arrow.Array, n int, from func(i int) (which, index int)) (a
 		parts = append(parts, array.NewSlice(arrays[which], int64(start), int64(end)))
 	}
 	return array.Concatenate(parts, memory.DefaultAllocator)
-}
-
-// concatenated makes one batch of several of one schema.
-func concatenated(recs []arrow.RecordBatch) (arrow.RecordBatch, error) {
-	var columns []arrow.Array
-	defer func() {
-		for _, c := range columns {
-			c.Release()
-		}
-	}()
-	rows := int64(0)
-	for _, rec := range recs {
-		rows += rec.NumRows()
-	}
-	for i := range recs[0].Columns() {
-		var parts []arrow.Array
-		for _, rec := range recs {
-			parts = append(parts, rec.Column(i))
-		}
-		c, err := array.Concatenate(parts, memory.DefaultAllocator)
-		if err != nil {
-			return nil, err
-		}
-		columns = append(columns, c)
-	}
-	return array.NewRecordBatch(recs[0].Schema(), columns, rows), nil
 }

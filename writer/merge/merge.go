@@ -71,10 +71,12 @@ type Options struct {
 	// The default, nil, prunes by key bounds alone.
 	Specs      []iceberg.PartitionSpec
 	Partitions func(schema *iceberg.Schema, spec iceberg.PartitionSpec) (Partitions, error)
-	// Memory bounds the bytes of the input's rows that are kept in memory; those past it go to a file in
-	// SpillDir. Of their keys and digests some 60 bytes a row stay. The default, 0, is 256 MiB.
+	// Memory bounds the bytes of the input that are kept in memory: half of it is for rows, half for their keys.
+	// What is past it goes to files in SpillDir; keys by their hash, and then they are matched part by part, each
+	// of which reads the keys of the table again. Three bytes a row stay, and 16 for each row that goes or
+	// changes. The default, 0, is 512 MiB.
 	Memory int64
-	// SpillDir is where that file goes. The default, "", is os.TempDir().
+	// SpillDir is where these files go. The default, "", is os.TempDir().
 	SpillDir string
 	// Workers are the files that are read at once. The default, 0, is GOMAXPROCS.
 	Workers int
@@ -89,7 +91,7 @@ type Partitions interface {
 
 func (o Options) withDefaults() Options {
 	if o.Memory == 0 {
-		o.Memory = 256 << 20
+		o.Memory = 512 << 20
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)

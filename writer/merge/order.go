@@ -1,9 +1,11 @@
 package merge
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -154,4 +156,59 @@ func (a *ages) compare(i int, b *ages, j int) int {
 		return cmp.Compare(a.texts[i], b.texts[j])
 	}
 	return cmp.Compare(a.numbers[i], b.numbers[j])
+}
+
+// appendTo writes row i of a to a spilled row; nothing where there are no ages.
+func (a *ages) appendTo(to []byte, i int) []byte {
+	switch {
+	case a.len() == 0:
+		return to
+	case a.null != nil && a.null[i]:
+		return append(to, 0)
+	}
+	to = append(to, 1)
+	if a.texts != nil {
+		to = binary.AppendUvarint(to, uint64(len(a.texts[i])))
+		return append(to, a.texts[i]...)
+	}
+	return binary.LittleEndian.AppendUint64(to, uint64(a.numbers[i]))
+}
+
+// readFrom appends what appendTo wrote of the column o; nil: nothing.
+func (a *ages) readFrom(r *bufio.Reader, o *ordered) error {
+	if o == nil {
+		return nil
+	}
+	there, err := r.ReadByte()
+	if err != nil {
+		return err
+	}
+	one := ages{}
+	if there == 0 {
+		one.null = []bool{true}
+	}
+	switch {
+	case o.texts && there == 0:
+		one.texts = []string{""}
+	case o.texts:
+		n, err := binary.ReadUvarint(r)
+		if err != nil {
+			return err
+		}
+		text := make([]byte, n)
+		if _, err := io.ReadFull(r, text); err != nil {
+			return err
+		}
+		one.texts = []string{string(text)}
+	case there == 0:
+		one.numbers = []int64{0}
+	default:
+		var b [8]byte
+		if _, err := io.ReadFull(r, b[:]); err != nil {
+			return err
+		}
+		one.numbers = []int64{int64(binary.LittleEndian.Uint64(b[:]))}
+	}
+	a.append(one)
+	return nil
 }

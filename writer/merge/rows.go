@@ -123,20 +123,15 @@ type oldValues struct {
 func (in *Input) oldValues(p *Plan, _ *iceberg.Schema) *oldValues {
 	v := &oldValues{in: in, p: p}
 	for _, m := range p.Matches {
-		if m.old == nil {
-			continue
-		}
-		if v.places == nil {
-			v.places = make(map[int32][2]int32, p.Counts[Updated])
-		}
-		row := int32(0)
-		for _, h := range m.Hits {
-			if h.Outcome == Updated {
-				v.places[h.Input] = [2]int32{int32(len(v.records)), row}
-				row++
+		for n, rec := range m.old {
+			if v.places == nil {
+				v.places = make(map[int32][2]int32, p.Counts[Updated])
 			}
+			for row, of := range m.oldOf[n] {
+				v.places[of] = [2]int32{int32(len(v.records)), int32(row)}
+			}
+			v.records = append(v.records, rec)
 		}
-		v.records = append(v.records, m.old)
 	}
 	return v
 }
