@@ -197,6 +197,10 @@ type Job struct {
 
 	// Catalog says which catalog the table is in. Its zero value is SQLite in ./lake.
 	Catalog catalog.Config
+	// TrustFingerprint takes sources whose names, sizes and times (or ETags) are those that a snapshot was made of, by
+	// a job with the same options, for unchanged, where nothing has touched the slice since; they are not read.
+	// Snapshots that are made with it carry the fingerprint. Default: false, sources are read.
+	TrustFingerprint bool
 	// DryRun stages and plans, publishes nothing, and removes what it staged.
 	DryRun bool
 
@@ -350,6 +354,12 @@ func (j Job) check() (s settings, err error) {
 		if s.maxRejects, err = parseBound(j.MaxRejects); err != nil {
 			return s, usage("say a number such as 100 or a share such as 1%", "--max-rejects: %v", err)
 		}
+	}
+	if j.TrustFingerprint && j.Rejects != "" {
+		return s, usage("rows that were set aside are in no snapshot, so they have to be read again", "--trust-fingerprint and --rejects exclude one another")
+	}
+	if j.TrustFingerprint && j.mode() != Replace && j.mode() != Merge {
+		return s, usage("it is for replace and merge", "--trust-fingerprint is not for --mode %s", j.mode())
 	}
 	if j.Memory < 0 || (j.Memory > 0 && j.Memory < minMemory) {
 		return s, usage("give it 64MiB or more", "--memory: %d bytes is too little", j.Memory)

@@ -91,6 +91,16 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		}
 	}()
 
+	fingerprint := ""
+	if j.TrustFingerprint {
+		fingerprint = j.fingerprint(tbl, objects)
+		if standing := j.standing(ctx, s, tbl, fingerprint); standing != nil && !created && !j.DryRun {
+			rec.unread(tbl, standing)
+			j.note(fmt.Sprintf("sources and options have the fingerprint of snapshot %d, and its slice is as it left it: nothing was read", standing.SnapshotID))
+			return rec, nil
+		}
+	}
+
 	var drift *evolution
 	if !created {
 		if drift, err = j.evolution(ctx, s, tbl, objects); err != nil {
@@ -145,7 +155,7 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		Branch: j.branch(), Merge: merged, Slice: owned, Outside: s.outside, ReplaceTable: j.ReplaceTable,
 		OnEmpty: s.onEmpty, MaxShrink: s.maxShrink, AllowShrink: j.AllowShrink, CompareRows: j.CompareRows,
 		Memory: j.Memory, SpillDir: j.SpillDir, Workers: j.Workers,
-		Job: rec.Job, RunKey: rec.RunKey, Attempt: j.Attempt, Started: started,
+		Job: rec.Job, RunKey: rec.RunKey, Attempt: j.Attempt, Started: started, Fingerprint: fingerprint,
 		DryRun: j.DryRun, Progress: j.Progress, Publish: publish.Options{Now: j.Now},
 	}
 	if drift != nil {

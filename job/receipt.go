@@ -63,6 +63,8 @@ type Receipt struct {
 	Seconds      float64            `json:"seconds"`
 	Stages       map[string]float64 `json:"stages"`
 	TableCreated bool               `json:"table_created"`
+	// Trusted says that the sources were not read: they have the fingerprint of a snapshot that still stands.
+	Trusted bool `json:"trusted"`
 	// SchemaChanges are what the snapshot, or that of a dry run, changes in the table's schema.
 	SchemaChanges []catalog.SchemaChange `json:"schema_changes"`
 	RejectsFile   string                 `json:"rejects_file"`

@@ -165,14 +165,14 @@ func (o *httpObject) about() (string, int64) { return o.name, o.size }
 func (o *httpObject) open(ctx context.Context) (io.ReadCloser, error) { return openRemote(ctx, o) }
 
 func (o *httpObject) at(ctx context.Context) (readerAt, error) {
-	if !o.ranges || o.size < 0 || o.version() == "" {
+	if !o.ranges || o.size < 0 || o.validator() == "" {
 		return nil, nil
 	}
 	return newRanges(ctx, o), nil
 }
 
-// version is what If-Range takes: a strong ETag or else the time of the last change.
-func (o *httpObject) version() string {
+// validator is what If-Range takes: a strong ETag or else the time of the last change.
+func (o *httpObject) validator() string {
 	if o.etag != "" && !strings.HasPrefix(o.etag, "W/") {
 		return o.etag
 	}
@@ -227,7 +227,7 @@ func (o *httpObject) same(answer *http.Response) error {
 // get asks for a part. A server that sends the whole instead is taken at its word only if the whole is
 // the same version: then what comes before the part is passed over.
 func (o *httpObject) get(ctx context.Context, offset, length int64) (io.ReadCloser, error) {
-	if offset > 0 && o.version() == "" {
+	if offset > 0 && o.validator() == "" {
 		return nil, &readError{o.name, catalog.ErrTransient, fmt.Errorf(
 			"the answer broke off after %s, and without an ETag or a Last-Modified the rest may be of another version", progress(offset, o.size))}
 	}
@@ -238,7 +238,7 @@ func (o *httpObject) get(ctx context.Context, offset, length int64) (io.ReadClos
 	case offset > 0:
 		part = fmt.Sprintf("bytes=%d-", offset)
 	}
-	answer, err := o.ask(ctx, part, o.version())
+	answer, err := o.ask(ctx, part, o.validator())
 	if err != nil {
 		return nil, err
 	}

@@ -277,7 +277,7 @@ func (r *run) dryRun(ctx context.Context) error {
 func (r *run) attempt() publish.Attempt {
 	return publish.Attempt{
 		ID: r.o.Attempt, Table: r.table.Identifier(), Branch: r.o.Branch,
-		Job: r.o.Job, RunKey: r.o.RunKey, Params: r.o.Params, Started: r.o.Started,
+		Job: r.o.Job, RunKey: r.o.RunKey, Params: r.o.Params, Fingerprint: r.o.Fingerprint, Started: r.o.Started,
 		Digest: r.result.Staged.Digest, Base: r.table, Touches: r.touches(), Spares: r.spares,
 	}
 }

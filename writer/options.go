@@ -46,6 +46,8 @@ type Options struct {
 	// Job and RunKey name the run in the snapshot's summary, Params is what it was run for. The
 	// default for Job, "", is the table, the mode and the slice; that for RunKey is Job.
 	Job, RunKey, Params string
+	// Fingerprint names sources and options in the summary, for publish.Standing. The default, "", does not.
+	Fingerprint string
 	// Attempt and Started name this process's try. The defaults, zero, are a new UUIDv7 and now.
 	Attempt uuid.UUID
 	Started time.Time

@@ -122,6 +122,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 	f = under(cmd.Flags(), headRun)
 	f.text(&j.Branch, "branch", "", "`BRANCH` to publish to (default: main)")
 	f.text(&j.RunKey, "run-key", "", "`NAME` of the run in the table's history (default: table, mode and slice)")
+	f.truth(&j.TrustFingerprint, "trust-fingerprint", "sources with the names, sizes and times of the last run of the same job are unchanged: do not read them")
 	f.truth(&j.DryRun, "dry-run", "say what would change, and publish nothing")
 	f.bytes(&j.Memory, "memory", 1<<30, "memory budget")
 	f.directory(&j.SpillDir, "spill-dir", "", "`DIR` for what does not fit in memory (default: the temporary directory)")

@@ -57,6 +57,8 @@ func receiptText(r job.Receipt) string {
 	}
 	fmt.Fprintf(&b, "%s %s: ", r.Status, target)
 	switch {
+	case r.Trusted:
+		b.WriteString("the sources are those of the last run by their fingerprint, and were not read")
 	case r.Mode == job.Merge:
 		b.WriteString(mergeText(r))
 	case r.Status == job.Unchanged, r.Status == job.AlreadyPublished, r.Status == job.Planned && len(changed) == 0:
@@ -81,7 +83,7 @@ func receiptText(r job.Receipt) string {
 	if r.RowsFiltered > 0 {
 		fmt.Fprintf(&b, "  %s outside the slice dropped\n", plural(r.RowsFiltered, "row"))
 	}
-	if r.Mode == job.Merge {
+	if r.Mode == job.Merge && !r.Trusted {
 		fmt.Fprintf(&b, "  %s considered, %s pruned, %s read, %s rewritten\n", plural(int64(r.FilesConsidered), "file"),
 			grouped(int64(r.FilesPruned)), grouped(int64(r.FilesRead)), grouped(int64(r.FilesRewritten)))
 	} else if r.FilesRewritten > 0 {

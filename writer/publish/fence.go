@@ -56,6 +56,17 @@ func (l *loop) startedLater(s *table.Snapshot) bool {
 
 // touched tells whether snapshot s added or removed a file in the slice.
 func (l *loop) touched(ctx context.Context, tbl *table.Table, s *table.Snapshot) (bool, error) {
+	schema := tbl.Metadata().CurrentSchema()
+	return touches(ctx, tbl, s, func(e iceberg.ManifestEntry, spec iceberg.PartitionSpec) bool {
+		if l.attempt.Spares != nil && l.attempt.Spares(s, e, schema) {
+			return false
+		}
+		return l.attempt.Touches(e.DataFile(), spec, schema)
+	})
+}
+
+// touches tells whether snapshot s added or removed a file that is one of those.
+func touches(ctx context.Context, tbl *table.Table, s *table.Snapshot, one func(iceberg.ManifestEntry, iceberg.PartitionSpec) bool) (bool, error) {
 	fs, err := tbl.FS(ctx)
 	if err != nil {
 		return false, err
@@ -80,10 +91,7 @@ func (l *loop) touched(ctx context.Context, tbl *table.Table, s *table.Snapshot)
 			if e.SnapshotID() != s.SnapshotID || e.Status() == iceberg.EntryStatusEXISTING {
 				continue
 			}
-			if l.attempt.Spares != nil && l.attempt.Spares(s, e, meta.CurrentSchema()) {
-				continue
-			}
-			if l.attempt.Touches(e.DataFile(), *spec, meta.CurrentSchema()) {
+			if one(e, *spec) {
 				return true, nil
 			}
 		}

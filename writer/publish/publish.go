@@ -66,6 +66,8 @@ const (
 	KeyParams  = "icewright.params"
 	KeyStarted = "icewright.started"
 	KeyDigest  = "icewright.digest"
+	// KeyFingerprint is what the caller knew the run's sources and options by.
+	KeyFingerprint = "icewright.fingerprint"
 )
 
 // Catalog is what publishing needs of a catalog. Errors are read with catalog.Classify.
@@ -98,6 +100,8 @@ type Attempt struct {
 	Branch string
 	// Job names what is run, for the fence; RunKey names the run. Params may be empty.
 	Job, RunKey, Params string
+	// Fingerprint names sources and options, for Standing. May be empty.
+	Fingerprint string
 	// Started is the wall clock when the attempt began, before it read its base or its input.
 	Started time.Time
 	Digest  digest.Sum
@@ -254,6 +258,9 @@ func (l *loop) summary(extra iceberg.Properties) iceberg.Properties {
 	}
 	if l.attempt.Params != "" {
 		s[KeyParams] = l.attempt.Params
+	}
+	if l.attempt.Fingerprint != "" {
+		s[KeyFingerprint] = l.attempt.Fingerprint
 	}
 	maps.Copy(s, extra)
 	return s
