@@ -165,8 +165,9 @@ func evolveFlag(f flagSet, j *job.Job) {
 	f.text(&j.Evolve, "evolve", "", "what may change in the table's schema, with the rows: `LIST` of add, widen and relax (default: nothing)")
 }
 
-// gcPercent trades a few percent of the CPU for a third of the memory.
-const gcPercent = 50
+// gcPercent trades a percent or two of the CPU for a quarter of the memory: most of what lives is
+// columns and pages, which hold no pointers and cost the collector nothing.
+const gcPercent = 20
 
 // logRun is a run in one line of the log, for those who ask with --verbose.
 func (a *app) logRun(r job.Receipt) {

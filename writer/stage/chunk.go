@@ -67,6 +67,13 @@ func (g *rowGroup) inMemory() int64 {
 	return n
 }
 
+// dropPages lets go of what has been written.
+func (g *rowGroup) dropPages() {
+	for i := range g.chunks {
+		g.chunks[i].pages = nil
+	}
+}
+
 // spill moves g's pages to the spill file.
 func (g *rowGroup) spill(to *spillFile) error {
 	var all []byte

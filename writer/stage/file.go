@@ -26,52 +26,6 @@ import (
 // schemaKey is the footer entry in which Iceberg's Java writer keeps the schema.
 const schemaKey = "iceberg.schema"
 
-// fileTask is a data file whose row groups are all there.
-type fileTask struct {
-	part   *part
-	index  int // among the partition's files
-	groups []*rowGroup
-}
-
-func (t fileTask) rows() int64 {
-	n := int64(0)
-	for _, g := range t.groups {
-		n += g.rows
-	}
-	return n
-}
-
-// assembly collects the row groups of one partition, in order, and cuts them into files. One
-// goroutine at a time touches it.
-type assembly struct {
-	groups []*rowGroup // of the file at hand
-	size   int64
-	files  int
-	target int64
-}
-
-// add takes a row group and returns the file that is complete without it.
-func (a *assembly) add(p *part, g *rowGroup) []fileTask {
-	var tasks []fileTask
-	if a.size >= a.target || a.size+g.size > a.target+a.target/10 {
-		tasks = a.cut(p)
-	}
-	a.groups = append(a.groups, g)
-	a.size += g.size
-	return tasks
-}
-
-// cut ends the file at hand and returns it, where there is one.
-func (a *assembly) cut(p *part) []fileTask {
-	if len(a.groups) == 0 {
-		return nil
-	}
-	t := fileTask{p, a.files, a.groups}
-	a.groups, a.size = nil, 0
-	a.files++
-	return []fileTask{t}
-}
-
 // fileWriter writes files of one table.
 type fileWriter struct {
 	fsys      iceio.WriteFileIO
@@ -86,6 +40,7 @@ type fileWriter struct {
 	spill     *spillFile
 	carried   bool
 	buffers   sync.Pool // of *bufio.Writer
+	wrote     func(*rowGroup)
 
 	id    uuid.UUID // of the call of Stage, in the names of its files
 	mu    sync.Mutex
@@ -150,7 +105,7 @@ func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, e
 		return slice.StagedFile{}, fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err))
 	}
 	point.Reach("stage: data file begun")
-	size, sum, err := w.content(ctx, out, t.groups)
+	size, sum, err := w.content(ctx, out, &t)
 	if err != nil {
 		return slice.StagedFile{}, errors.Join(fmt.Errorf("stage %s: %w", location, catalog.StorageFailure(err)), catalog.Abort(w.fsys, location, out))
 	}
@@ -165,8 +120,9 @@ func (w *fileWriter) write(ctx context.Context, t fileTask) (slice.StagedFile, e
 	return slice.StagedFile{DataFile: df, Partition: *t.part.partition, Digest: sum}, nil
 }
 
-// content writes the row groups one after the other, and a footer for all of them.
-func (w *fileWriter) content(ctx context.Context, out io.Writer, groups []*rowGroup) (size int64, sum digest.Sum, err error) {
+// content writes the row groups one after the other as they come, and a footer for all of them. What is left in
+// t.groups has no pages.
+func (w *fileWriter) content(ctx context.Context, out io.Writer, t *fileTask) (size int64, sum digest.Sum, err error) {
 	foot := newFooter(w.parquet, w.enc.leaves, w.enc.set)
 	to := w.buffers.Get().(*bufio.Writer)
 	defer w.buffers.Put(to)
@@ -174,11 +130,15 @@ func (w *fileWriter) content(ctx context.Context, out io.Writer, groups []*rowGr
 	if _, err := to.WriteString(parquetMagic); err != nil {
 		return 0, sum, err
 	}
-	for _, g := range groups {
-		sum = sum.Add(g.digest)
-		if err := context.Cause(ctx); err != nil {
+	for i := 0; ; i++ {
+		g, err := t.group(ctx, i)
+		if err != nil {
 			return 0, sum, err
 		}
+		if g == nil {
+			break
+		}
+		sum = sum.Add(g.digest)
 		if err := w.copyGroup(to, g); err != nil {
 			return 0, sum, err
 		}
@@ -189,6 +149,7 @@ func (w *fileWriter) content(ctx context.Context, out io.Writer, groups []*rowGr
 		if err := foot.add(g); err != nil {
 			return 0, sum, err
 		}
+		w.wrote(g)
 	}
 	tail, err := foot.finish([2]string{schemaKey, w.schemaDoc}, [2]string{digest.FooterKey, sum.String()})
 	if err != nil {

@@ -365,7 +365,8 @@ func (r *router) submit(ctx context.Context, p *part, last bool) error {
 // press has the partitions with most rows encoded where there are too many to wait until each has a whole
 // run. It looks at rows alone, not at memory, and so what it does is the same whatever the timing.
 func (r *router) press(ctx context.Context) error {
-	if r.plan.sortUnit > 0 || r.waiting.Load() <= r.plan.raw {
+	raw := r.plan.rawOf(len(r.parts))
+	if r.plan.sortUnit > 0 || r.waiting.Load() <= raw {
 		return nil
 	}
 	var held []*part
@@ -376,7 +377,7 @@ func (r *router) press(ctx context.Context) error {
 	}
 	slices.SortStableFunc(held, func(a, b *part) int { return cmp.Compare(b.total(), a.total()) })
 	for _, p := range held {
-		if r.waiting.Load() <= r.plan.raw*3/4 {
+		if r.waiting.Load() <= raw*3/4 {
 			break
 		}
 		if err := r.submit(ctx, p, false); err != nil {
@@ -388,7 +389,7 @@ func (r *router) press(ctx context.Context) error {
 
 // relieve spills the largest partition buffers when memory runs short.
 func (r *router) relieve() error {
-	over := r.buffers.Load() + r.flying.Load() + r.encoded.Load() - r.plan.tracked
+	over := max(r.buffers.Load()+r.flying.Load()+r.encoded.Load()-r.plan.tracked, r.buffers.Load()-r.plan.blocks)
 	if over <= 0 {
 		return nil
 	}

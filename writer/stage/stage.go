@@ -190,7 +190,8 @@ type staging struct {
 	columns *columnSets
 	workers []*worker
 	queue   *queue
-	open    chan struct{}       // a token per file being written
+	open    chan struct{}       // a token per complete file being written
+	streams chan struct{}       // a token per file being written while its rows come in
 	inUse   *semaphore.Weighted // bytes of runs on their way
 	flying  atomic.Int64        // the same, as a number
 	encoded atomic.Int64        // bytes of pages in memory
@@ -211,7 +212,7 @@ type sizes struct {
 	run      int64 // of rows in memory, to be encoded at once
 	runRows  int
 	leastRun int64 // less is not worth the pages
-	raw      int64 // rows of all partitions that wait for a run
+	raw      int64 // rows of all partitions that wait for a run; twice as much where the partitions are many
 	rowGroup int64 // of rows, before they are encoded
 	segRows  int   // rows of a row group at most
 	sortUnit int64 // of rows in memory, to be sorted as one; 0 where the table is not sorted
@@ -219,9 +220,11 @@ type sizes struct {
 	file     int64 // target of a file on disk
 
 	tracked   int64 // blocks, runs and pages together
+	blocks    int64 // of that blocks
 	flying    int64 // runs on their way to a worker or with it
 	rowGroups int64 // pages, not written yet
 	uploads   int64 // parts of files on their way to a store
+	streams   int   // files that are written while their rows come in
 }
 
 func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
@@ -229,17 +232,19 @@ func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
 	// the collector.
 	tracked := memory * 5 / 8
 	z := sizes{
-		tracked: tracked, flying: tracked / 8, rowGroups: tracked * 3 / 8, raw: tracked / 5,
+		tracked: tracked, blocks: tracked * 5 / 8, flying: tracked / 16, rowGroups: tracked * 3 / 8, raw: tracked / 8,
 		file: set.targetFileSize, segRows: set.rowGroupRows, uploads: memory / 8,
 	}
 	z.rowGroup = max(minSegment, min(set.rowGroupSize, set.targetFileSize/2))
 	z.run = min(max(4<<20, int64(leaves)<<16), z.rowGroup, max(z.flying/4, minSegment))
 	z.runRows = min(set.pageRows*max(1, usualRun/set.pageRows), set.rowGroupRows)
-	z.leastRun = int64(leaves) << 11
+	z.leastRun = min(int64(leaves)<<11, z.raw/8)
+	// Such a file may keep a part until the input ends. The room for the others is never less than two.
+	z.streams = int(min(mostStreams, z.uploads/(32<<20)))
 	if sorted {
 		z.segment = max(minSegment, min(set.rowGroupSize, tracked/16, set.targetFileSize/2))
 		z.sortUnit = max(z.segment, min(tracked/6, set.targetFileSize))
-		z.flying = tracked / 3
+		z.flying, z.blocks = tracked/3, tracked
 	}
 	return z
 }
@@ -247,8 +252,18 @@ func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
 // usualRun is the rows of a run, or about: as many as the usual limit of a page.
 const usualRun = 20_000
 
+// rawOf is how much may wait for a run with so many partitions: short pages cost more than memory, once
+// the pages of many partitions are short.
+func (z sizes) rawOf(partitions int) int64 {
+	return max(z.raw, min(2*z.raw, int64(partitions)*2*z.leastRun))
+}
+
 // openFiles is how many files may be written at a time.
 const openFiles = 8
+
+// mostStreams is how many files may be written while their rows come in. Where more partitions have row
+// groups, the others' wait.
+const mostStreams = 4
 
 // minSegment keeps tiny targets, which tests set, from making a row group of every row.
 const minSegment = 16 << 10
@@ -281,10 +296,15 @@ func newStaging(ctx context.Context, tbl *table.Table, o Options) (*staging, err
 	}
 	s.plan = newSizes(o.Memory, set, len(s.workers[0].enc.leaves), s.workers[0].sorter != nil)
 	s.inUse = semaphore.NewWeighted(s.plan.flying)
+	s.streams = make(chan struct{}, s.plan.streams)
 	s.blocks = newBlocks(s.workers[0].layouts, s.plan.raw/4)
 	s.columns = &columnSets{layouts: s.workers[0].layouts}
 	if s.files, err = newFileWriter(catalog.BoundUploads(wfs, s.plan.uploads), meta, s.workers[0].enc, s.spill, o); err != nil {
 		return nil, err
+	}
+	s.files.wrote = func(g *rowGroup) {
+		s.encoded.Add(-g.counted)
+		g.dropPages()
 	}
 	s.router, err = newRouter(s, as)
 	if err != nil {

@@ -95,7 +95,7 @@ func (w *world) forceSpill(o Options, recs ...arrow.RecordBatch) *Result {
 	if err != nil {
 		w.Fatal(err)
 	}
-	s.plan.tracked, s.plan.rowGroups = 0, 0
+	s.plan.tracked, s.plan.blocks, s.plan.rowGroups = 0, 0, 0
 	res, err := s.run(w.Context(), batches(recs...))
 	if err = errors.Join(err, s.spill.close()); err != nil {
 		w.Fatal(err)

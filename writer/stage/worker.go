@@ -220,7 +220,21 @@ func (w *worker) end(ctx context.Context, g *errgroup.Group, r *run) error {
 	if r.last || r.perm != nil {
 		tasks = append(tasks, p.out.cut(p)...)
 	}
+	var early []fileTask
+	if len(p.out.groups) > 0 {
+		select {
+		case w.streams <- struct{}{}:
+			early = append(early, p.out.begin(p))
+		default: // it can wait until it is complete
+		}
+	}
 	w.queue.done(r)
+	for _, t := range early {
+		g.Go(func() error {
+			defer func() { <-w.streams }()
+			return w.write(ctx, t)
+		})
+	}
 	for _, t := range tasks {
 		select {
 		case w.open <- struct{}{}:
@@ -235,15 +249,11 @@ func (w *worker) end(ctx context.Context, g *errgroup.Group, r *run) error {
 	return nil
 }
 
-// write writes a file and lets go of its row groups.
+// write writes a file.
 func (s *staging) write(ctx context.Context, t fileTask) error {
 	f, err := s.files.write(ctx, t)
 	if err != nil {
 		return err
-	}
-	for _, g := range t.groups {
-		s.encoded.Add(-g.counted)
-		g.chunks = nil
 	}
 	s.report(func(p *Progress) {
 		s.staged = append(s.staged, stagedFile{f, t.part.number, t.index})
