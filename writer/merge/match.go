@@ -270,28 +270,110 @@ func (r *reader) readAll(ctx context.Context, files []*Match, k *part) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.in.o.Workers)
 	for _, m := range files {
-		g.Go(func() error { return r.named(m.File, r.read(ctx, m, k)) })
+		g.Go(func() error { return r.named(m.File, r.readFile(ctx, m, k)) })
 	}
 	return g.Wait()
 }
 
-func (r *reader) read(ctx context.Context, m *Match, k *part) error {
-	hits, err := r.findHits(ctx, m, k)
-	if err != nil || len(hits) == 0 {
+// readFile adds the hits of the rows of k in a file: whole, or the row groups that are in reach, side by side.
+func (r *reader) readFile(ctx context.Context, m *Match, k *part) error {
+	sections, err := r.sections(ctx, m)
+	if err != nil {
+		return err
+	}
+	found := make([]found, len(sections))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.in.o.Workers)
+	for i, s := range sections {
+		g.Go(func() error { return r.read(gctx, &found[i], s, k) })
+	}
+	err = g.Wait()
+	if errors.Is(err, errRows) && len(sections) > 1 {
+		// The footer's offsets are not what the scanner goes by: as a whole the file can be read.
+		for _, f := range found {
+			f.release()
+		}
+		clear(found)
+		found = found[:1]
+		err = r.read(ctx, &found[0], whole(m), k)
+	}
+	for _, f := range found {
+		for _, h := range f.hits {
+			h.Input = k.rows[h.Input]
+			m.Hits = append(m.Hits, h)
+		}
+		m.old, m.oldOf = append(m.old, f.old...), append(m.oldOf, f.oldOf...)
+	}
+	if errors.Is(err, errRows) {
+		return fail(ErrTable, "see with another engine whether the table is intact", "live file %s has %d rows by its manifest entry: %v",
+			m.DataFile().FilePath(), m.DataFile().Count(), err)
+	}
+	return err
+}
+
+// section are neighbouring live rows of a file.
+type section struct {
+	first       int64 // its first row's number
+	least, most int64 // how many rows it has
+	task        table.FileScanTask
+}
+
+func whole(m *Match) section {
+	return section{0, m.LeastRows(), m.DataFile().Count(), m.Task()}
+}
+
+// rowGroupsFrom is the size of files from which on it is worth a request to see which row groups are in reach.
+var rowGroupsFrom int64 = 4 << 20
+
+// sections are what is to be read of a file.
+func (r *reader) sections(ctx context.Context, m *Match) ([]section, error) {
+	if m.DataFile().FileSizeBytes() < rowGroupsFrom {
+		return []section{whole(m)}, nil
+	}
+	groups, err := m.RowGroups(ctx, r.tbl)
+	if err != nil {
+		return nil, err
+	}
+	if groups == nil {
+		return []section{whole(m)}, nil
+	}
+	spec := r.tbl.Metadata().PartitionSpecByID(m.Partition.SpecID)
+	var out []section
+	for _, g := range groups {
+		if r.in.within == nil || r.in.within.File(g.Facts, *spec, r.tbl.Schema()) != slice.None {
+			out = append(out, section{g.First, g.Rows, g.Rows, g.Task})
+		}
+	}
+	return out, nil
+}
+
+// errRows says that another number of rows was read than there is.
+var errRows = errors.New("the rows that were read are not that many")
+
+// found is what a section was found to hold. Input of a hit is a row of the part that was looked for.
+type found struct {
+	hits  []Hit
+	old   []arrow.RecordBatch
+	oldOf [][]int32
+}
+
+func (f *found) release() {
+	for _, rec := range f.old {
+		rec.Release()
+	}
+}
+
+func (r *reader) read(ctx context.Context, f *found, s section, k *part) error {
+	if err := r.findHits(ctx, f, s, k); err != nil || len(f.hits) == 0 {
 		return err
 	}
 	if r.in.o.KeysOnly {
-		for i := range hits {
-			hits[i].Outcome = Unchanged
+		for i := range f.hits {
+			f.hits[i].Outcome = Unchanged
 		}
-	} else if err := r.compareHits(ctx, m, hits, k); err != nil {
-		return err
+		return nil
 	}
-	for i := range hits {
-		hits[i].Input = k.rows[hits[i].Input]
-	}
-	m.Hits = append(m.Hits, hits...)
-	return nil
+	return r.compareHits(ctx, f, s, k)
 }
 
 func (r *reader) named(f *live.File, err error) error {
@@ -302,38 +384,32 @@ func (r *reader) named(f *live.File, err error) error {
 	return err
 }
 
-// findHits reads the keys of a file. Input is, for now, the row of k.
-func (r *reader) findHits(ctx context.Context, m *Match, k *part) (hits []Hit, err error) {
+// findHits reads the keys of a section.
+func (r *reader) findHits(ctx context.Context, f *found, s section, k *part) error {
 	var prints []fingerprint
-	row := int64(0)
-	for rec, err := range live.Rows(ctx, r.tbl, m.Task(), r.keys) {
+	rows := int64(0)
+	for rec, err := range live.Rows(ctx, r.tbl, s.task, r.keys) {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var null int
 		prints, null, _, err = r.in.keys.of(prints, rec)
 		if err != nil {
 			rec.Release()
-			return nil, err
+			return err
 		}
-		for i, f := range prints {
-			at := k.find(f)
+		for i, p := range prints {
+			at := k.find(p)
 			if at < 0 || null >= 0 && r.in.nullAt(rec, i) {
 				continue
 			}
-			hits = append(hits, Hit{Row: row + int64(i), Input: int32(at)})
+			f.hits = append(f.hits, Hit{Row: s.first + rows + int64(i), Input: int32(at)})
 		}
-		row += rec.NumRows()
+		rows += rec.NumRows()
 		rec.Release()
 	}
-	return hits, r.complete(m, row)
-}
-
-// complete refuses files that do not have the rows that their manifest entry counts.
-func (r *reader) complete(m *Match, rows int64) error {
-	if rows > m.DataFile().Count() || rows < m.LeastRows() {
-		return fail(ErrTable, "see with another engine whether the table is intact", "live file %s has %d rows by its manifest entry, and %d that live were read",
-			m.DataFile().FilePath(), m.DataFile().Count(), rows)
+	if rows < s.least || rows > s.most {
+		return fmt.Errorf("%w: %d", errRows, rows)
 	}
 	return nil
 }
@@ -348,9 +424,9 @@ func (in *Input) nullAt(rec arrow.RecordBatch, row int) bool {
 	return false
 }
 
-// compareHits reads the other columns of a file with hits, and says what becomes of these.
-func (r *reader) compareHits(ctx context.Context, m *Match, all []Hit, k *part) error {
-	in := r.in
+// compareHits reads the other columns of a section with hits, and says what becomes of these.
+func (r *reader) compareHits(ctx context.Context, f *found, s section, k *part) error {
+	in, all := r.in, f.hits
 	if len(r.all) == 0 {
 		for i := range all {
 			all[i].Outcome = in.outcome(int(k.rows[all[i].Input]), true, false)
@@ -365,8 +441,8 @@ func (r *reader) compareHits(ctx context.Context, m *Match, all []Hit, k *part) 
 		}
 	}
 	sums := make([][2][]uint64, len(hashers))
-	row, next := int64(0), 0
-	for rec, err := range live.Rows(ctx, r.tbl, m.Task(), r.all) {
+	row, next := s.first, 0
+	for rec, err := range live.Rows(ctx, r.tbl, s.task, r.all) {
 		if err != nil {
 			return err
 		}
@@ -386,7 +462,7 @@ func (r *reader) compareHits(ctx context.Context, m *Match, all []Hit, k *part) 
 			if len(r.old) == 0 {
 				return nil
 			}
-			return r.keepOld(m, rec, row, hits, k)
+			return r.keepOld(f, rec, row, hits, k)
 		}()
 		if err != nil {
 			return err
@@ -395,7 +471,7 @@ func (r *reader) compareHits(ctx context.Context, m *Match, all []Hit, k *part) 
 		row += rec.NumRows()
 	}
 	if next != len(all) {
-		return fmt.Errorf("live file %s has %d rows where it had more before", m.DataFile().FilePath(), row)
+		return fmt.Errorf("%w: %d, after more of them", errRows, row-s.first)
 	}
 	return nil
 }
@@ -447,8 +523,8 @@ func (in *Input) outcome(row int, same, stale bool) Outcome {
 	return Updated
 }
 
-// keepOld adds the old values of the hits in rec that are Updated to m.
-func (r *reader) keepOld(m *Match, rec arrow.RecordBatch, first int64, hits []Hit, k *part) error {
+// keepOld adds the old values of the hits in rec that are Updated to f.
+func (r *reader) keepOld(f *found, rec arrow.RecordBatch, first int64, hits []Hit, k *part) error {
 	var rows []int
 	var of []int32
 	for _, h := range hits {
@@ -467,8 +543,8 @@ func (r *reader) keepOld(m *Match, rec arrow.RecordBatch, first int64, hits []Hi
 		}
 	}()
 	for _, name := range r.old {
-		f, _ := r.tbl.Schema().FindFieldByName(name)
-		arr, err := columnOf(rec, f.ID, name)
+		column, _ := r.tbl.Schema().FindFieldByName(name)
+		arr, err := columnOf(rec, column.ID, name)
 		if err != nil {
 			return err
 		}
@@ -478,8 +554,8 @@ func (r *reader) keepOld(m *Match, rec arrow.RecordBatch, first int64, hits []Hi
 		}
 		fields, columns = append(fields, arrow.Field{Name: name, Type: picked.DataType(), Nullable: true}), append(columns, picked)
 	}
-	m.old = append(m.old, array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(len(rows))))
-	m.oldOf = append(m.oldOf, of)
+	f.old = append(f.old, array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(len(rows))))
+	f.oldOf = append(f.oldOf, of)
 	return nil
 }
 

@@ -2,16 +2,12 @@ package plan
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/iceberg-go"
-	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"golang.org/x/sync/errgroup"
 
@@ -123,7 +119,7 @@ func footers(ctx context.Context, tbl *table.Table, files []*liveFile, dates map
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			meta, err := footer(fs, df.FilePath(), df.FileSizeBytes())
+			meta, err := live.Footer(fs, df.FilePath(), df.FileSizeBytes())
 			if err != nil {
 				return fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 			}
@@ -182,10 +178,6 @@ func holds(df iceberg.DataFile, ids []int) bool {
 	return true
 }
 
-// footerGuess is how much of a file's end is read at once, in bytes: the footers of most files
-// take one request.
-const footerGuess = 64 << 10
-
 // onceDates are the columns that were dates in a past schema of the table and are timestamps now. A digest
 // counts a date by its days, and would take them for microseconds.
 func onceDates(meta table.Metadata) map[int]bool {
@@ -218,43 +210,6 @@ func holdsDates(meta *metadata.FileMetaData, ids map[int]bool) bool {
 		}
 	}
 	return false
-}
-
-// footer reads the footer of a Parquet file; nil when it is encrypted.
-// Source: parquet.apache.org/docs/file-format: footer, its length in four bytes, "PAR1".
-func footer(fs iceio.IO, path string, size int64) (_ *metadata.FileMetaData, err error) {
-	f, err := fs.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	tail := make([]byte, min(size, footerGuess))
-	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	if len(tail) < 12 {
-		return nil, fmt.Errorf("%d bytes are no Parquet file", size)
-	}
-	switch string(tail[len(tail)-4:]) {
-	case "PAR1":
-	case "PARE":
-		return nil, nil
-	default:
-		return nil, errors.New("it does not end like a Parquet file")
-	}
-	length := int64(binary.LittleEndian.Uint32(tail[len(tail)-8:]))
-	if length > size-12 {
-		return nil, fmt.Errorf("a footer of %d bytes in a file of %d", length, size)
-	}
-	footer := tail[:len(tail)-8]
-	if missing := length - int64(len(footer)); missing > 0 {
-		head := make([]byte, missing, length)
-		if _, err := f.ReadAt(head, size-8-length); err != nil {
-			return nil, err
-		}
-		footer = append(head, footer...)
-	}
-	return metadata.NewFileMetaData(footer[int64(len(footer))-length:], nil)
 }
 
 // scan reads the live rows, deletes applied, of the unit's files whose digest is not known yet, and
