@@ -90,7 +90,7 @@ func (f *File) RowGroups(ctx context.Context, tbl *table.Table) ([]RowGroup, err
 		for i := range meta.NumRowGroups() {
 			c, err := meta.RowGroup(i).ColumnChunk(0)
 			if err != nil {
-				return nil, nil
+				return nil, fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 			}
 			start := c.DataPageOffset()
 			if c.HasDictionaryPage() {
@@ -115,7 +115,7 @@ func (f *File) RowGroups(ctx context.Context, tbl *table.Table) ([]RowGroup, err
 		r.Task.Start, r.Task.Length = start, end-start
 		first += r.Rows
 		if r.Facts, err = factsOf(df, g, meta.Schema, *spec, tbl.Schema()); err != nil {
-			return nil, nil
+			return nil, fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 		}
 		groups = append(groups, r)
 	}

@@ -23,13 +23,17 @@ func hashOf(f fingerprint) uint64 {
 	return h ^ h>>29
 }
 
+// home is the slot that a hash's search begins at. The bits by which keys are spilled are left out: of one part
+// of the input they are mostly the same.
+func (x *index) home(h uint64) uint64 { return h << bucketBits >> x.shift }
+
 const tagMask = 0xffffffff_00000000
 
 // find returns the row with a fingerprint, or -1.
 func (x *index) find(f fingerprint) int {
 	h := hashOf(f)
 	mask := uint64(len(x.slots) - 1)
-	for at := h >> x.shift; ; at++ {
+	for at := x.home(h); ; at++ {
 		slot := x.slots[at&mask]
 		if slot == 0 {
 			return -1
@@ -50,7 +54,7 @@ func (x *index) add(row int) int {
 	}
 	h := hashOf(f)
 	mask := uint64(len(x.slots) - 1)
-	at := h >> x.shift
+	at := x.home(h)
 	for x.slots[at&mask] != 0 {
 		at++
 	}
@@ -62,7 +66,7 @@ func (x *index) add(row int) int {
 func (x *index) replace(was, row int) {
 	h := hashOf(x.prints[was])
 	mask := uint64(len(x.slots) - 1)
-	for at := h >> x.shift; ; at++ {
+	for at := x.home(h); ; at++ {
 		if slot := x.slots[at&mask]; int(uint32(slot))-1 == was {
 			x.slots[at&mask] = h<<32 | uint64(row+1)
 			return

@@ -151,6 +151,29 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+// Keys that were spilled together have bits of their hashes in common; an index of them is as quick as of others.
+func TestIndexOfOneBucket(t *testing.T) {
+	var prints []fingerprint
+	for i := uint64(0); len(prints) < 20_000; i++ {
+		if f := (fingerprint{0, i}); bucketOf(f) == 5 {
+			prints = append(prints, f)
+		}
+	}
+	x := newIndex(prints)
+	for i := range prints {
+		x.add(i)
+	}
+	longest, run := 0, 0
+	for _, slot := range x.slots {
+		if run++; slot == 0 {
+			longest, run = max(longest, run-1), 0
+		}
+	}
+	if longest > 200 {
+		t.Errorf("%d neighbouring slots are taken", longest)
+	}
+}
+
 // What is out of reach has none of the keys: ranges hold every value that was added, however many there were.
 func TestReachHoldsEveryKey(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

@@ -39,7 +39,8 @@ type spool struct {
 }
 
 const (
-	buckets     = 128
+	bucketBits  = 7
+	buckets     = 1 << bucketBits
 	bucketBytes = 32 << 10 // that are written at once
 )
 
@@ -49,7 +50,7 @@ type bucket struct {
 	extents [][2]int64 // offset and length
 }
 
-func bucketOf(f fingerprint) int { return int(hashOf(f) >> 57) }
+func bucketOf(f fingerprint) int { return int(hashOf(f) >> (64 - bucketBits)) }
 
 // add puts rows into their buckets.
 func (s *spool) add(k *keyed) error {

@@ -1,6 +1,7 @@
 package merge_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"iter"
@@ -93,7 +94,7 @@ func TestRowGroups(t *testing.T) {
 		}
 		for i, g := range groups {
 			lower, upper := g.Facts.LowerBoundValues()[1], g.Facts.UpperBoundValues()[1]
-			if g.First != int64(100*i) || g.Rows != 100 || fmt.Sprint(lower) != fmt.Sprint(long(200*i)) || fmt.Sprint(upper) != fmt.Sprint(long(200*i+198)) {
+			if g.First != int64(100*i) || g.Rows != 100 || !bytes.Equal(lower, long(200*i)) || !bytes.Equal(upper, long(200*i+198)) {
 				rt.Fatalf("row group %d: from %d, %d rows, %v to %v", i, g.First, g.Rows, lower, upper)
 			}
 			rows := int64(0)
