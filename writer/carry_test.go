@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
@@ -22,6 +23,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/internal/fault"
 	"github.com/icewright/icewright/internal/testcat"
@@ -339,6 +341,105 @@ func TestOnlyNewStraddlersAreRewritten(t *testing.T) {
 		t.Errorf("%d files rewritten to files of %v rows", len(res.Plan.Rewrite), counts)
 	}
 	wantLitter(t, inner, 0)
+}
+
+// A column that somebody drops between plan and commit is not in what is published: rows that were
+// carried over with it are carried over anew. So they are unchanged for whoever loads them next.
+func TestCarriedRowsAreOfTheNewestSchema(t *testing.T) {
+	inner := straddled(t, 2)
+	cat := fault.New(t, inner, "")
+	cat.Before = func(n int) {
+		if n == 1 {
+			mustLoad(t, inner, writer.Options{}, row{4, "u", 5})
+			dropAmount(t, inner)
+		}
+	}
+	res, err := writer.Load(t.Context(), cat, current(t, inner), batches(t, memory.DefaultAllocator, 3, nil, row{9, "ea", 9}),
+		writer.Options{Publish: quick()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Attempts != 2 || res.Plan.RowsKept != 2 || len(res.Carried) != 2 {
+		t.Fatalf("%d attempts, %d rows kept in %d files", res.Attempts, res.Plan.RowsKept, len(res.Carried))
+	}
+	for _, f := range res.Carried {
+		if _, ok := f.ValueCounts()[3]; ok {
+			t.Errorf("%s holds the dropped column", f.FilePath())
+		}
+	}
+	if again := loadWithoutAmount(t, inner, writer.Options{}, row{id: 2, region: "eb"}, row{id: 3, region: "ec"}); again.Status != writer.Unchanged {
+		t.Errorf("again: %s", again.Status)
+	}
+	wantLitter(t, inner, 0)
+}
+
+// A file's digest counts columns that were dropped since, so it does not tell whether the rows are still the
+// same: their partition is replaced once, or its rows are read and compared. A dropped column without a
+// value is no matter.
+func TestDroppedColumns(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		amount float64
+		o      writer.Options
+		want   writer.Status
+		before bool
+	}{
+		{"with values", 1, writer.Options{}, writer.Published, false},
+		{"with values, compared", 1, writer.Options{CompareRows: true}, writer.Unchanged, true},
+		{"without values", null, writer.Options{}, writer.Unchanged, true},
+		{"without values, compared", null, writer.Options{CompareRows: true}, writer.Unchanged, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cat := newTable(t, "region")
+			mustLoad(t, cat, writer.Options{}, row{1, "a", c.amount}, row{2, "a", c.amount}, row{3, "b", 3})
+			dropAmount(t, cat)
+			res := loadWithoutAmount(t, cat, c.o, row{id: 1, region: "a"}, row{id: 2, region: "a"})
+			if res.Status != c.want || (res.Plan.Partitions[0].Before != nil) != c.before {
+				t.Errorf("%s, digest before %v", res.Status, res.Plan.Partitions[0].Before)
+			}
+			if again := loadWithoutAmount(t, cat, writer.Options{}, row{id: 1, region: "a"}, row{id: 2, region: "a"}); c.want == writer.Published && again.Status != writer.Unchanged {
+				t.Errorf("again: %s", again.Status)
+			}
+			// Other rows are seen either way.
+			if res := loadWithoutAmount(t, cat, c.o, row{id: 1, region: "a"}, row{id: 5, region: "a"}); res.Status != writer.Published {
+				t.Errorf("other rows: %s", res.Status)
+			}
+			wantLitter(t, cat, 0)
+		})
+	}
+}
+
+func dropAmount(t testing.TB, cat publish.Catalog) {
+	t.Helper()
+	tx := current(t, cat).NewTransaction()
+	if err := tx.UpdateSchema(true, false).DeleteColumn([]string{"amount"}).Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Commit(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// loadWithoutAmount loads rows into the table that has no amounts any more.
+func loadWithoutAmount(t testing.TB, cat publish.Catalog, o writer.Options, rows ...row) writer.Result {
+	t.Helper()
+	o.Publish = quick()
+	in := func(yield func(arrowconv.Batch, error) bool) {
+		for b, err := range batches(t, memory.DefaultAllocator, 3, nil, rows...) {
+			all := b.RecordBatch
+			fields := all.Schema().Fields()[:2]
+			b.RecordBatch = array.NewRecordBatch(arrow.NewSchema(fields, nil), all.Columns()[:2], all.NumRows())
+			all.Release()
+			if !yield(b, err) {
+				return
+			}
+		}
+	}
+	res, err := writer.Load(t.Context(), cat, current(t, cat), in, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
 }
 
 // Faults around a commit that carries rows over leave what they leave elsewhere.

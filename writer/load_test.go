@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -39,12 +40,14 @@ var schema = iceberg.NewSchema(0,
 	iceberg.NestedField{ID: 3, Name: "amount", Type: iceberg.PrimitiveTypes.Float64},
 )
 
-// row is a sale; region "-" stands for null.
+// row is a sale; region "-" and the amount null stand for null.
 type row struct {
 	id     int64
 	region string
 	amount float64
 }
+
+var null = math.Inf(-1)
 
 func newTable(t testing.TB, partitionBy string) *catalog.Catalog {
 	t.Helper()
@@ -81,7 +84,11 @@ func batches(t testing.TB, mem memory.Allocator, size int, err error, rows ...ro
 				} else {
 					b.Field(1).(*array.StringBuilder).Append(r.region)
 				}
-				b.Field(2).(*array.Float64Builder).Append(r.amount)
+				if r.amount == null {
+					b.Field(2).AppendNull()
+				} else {
+					b.Field(2).(*array.Float64Builder).Append(r.amount)
+				}
 			}
 			rec := b.NewRecordBatch()
 			b.Release()

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet"
@@ -105,6 +106,10 @@ func footers(ctx context.Context, tbl *table.Table, files []*liveFile, dates map
 	if err != nil {
 		return nil, err
 	}
+	columns, err := iceberg.IndexByID(tbl.Schema())
+	if err != nil {
+		return nil, err
+	}
 	defaults := defaulted(tbl.Schema())
 	sums := make([]digest.Sum, len(files))
 	has := make([]bool, len(files))
@@ -123,7 +128,7 @@ func footers(ctx context.Context, tbl *table.Table, files []*liveFile, dates map
 			if err != nil {
 				return fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 			}
-			if meta == nil || holdsDates(meta, dates) {
+			if meta == nil || holdsDates(meta, dates) || holdsDropped(meta, columns) {
 				return nil
 			}
 			if v := meta.KeyValueMetadata().FindValue(digest.FooterKey); v != nil {
@@ -210,6 +215,45 @@ func holdsDates(meta *metadata.FileMetaData, ids map[int]bool) bool {
 		}
 	}
 	return false
+}
+
+// firstReserved is the least field id that no column of a table has: those above are for metadata columns, such
+// as row ids, which a digest does not count.
+// Source: iceberg.apache.org/spec/#reserved-field-ids.
+const firstReserved = math.MaxInt32 - 200
+
+// holdsDropped tells whether a file has values of columns that the table has no longer, as far as its footer
+// tells. The digest in it counts them.
+func holdsDropped(meta *metadata.FileMetaData, columns map[int]iceberg.NestedField) bool {
+	for i := range meta.Schema.NumColumns() {
+		node := meta.Schema.Column(i).SchemaNode()
+		for node.FieldID() < 0 && node.Parent() != nil { // a part of a variant
+			node = node.Parent()
+		}
+		id := int(node.FieldID())
+		if _, ok := columns[id]; ok || id >= firstReserved {
+			continue
+		}
+		if len(meta.Schema.Column(i).ColumnPath()) > 1 {
+			return true // an empty list is a value
+		}
+		for g := range meta.NumRowGroups() {
+			if !allNull(meta.RowGroup(g), i) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// allNull tells whether the footer says that a column has no value in a row group.
+func allNull(g *metadata.RowGroupMetaData, column int) bool {
+	chunk, err := g.ColumnChunk(column)
+	if err != nil {
+		return false
+	}
+	stats, err := chunk.Statistics()
+	return err == nil && stats != nil && stats.HasNullCount() && stats.NullCount() == g.NumRows()
 }
 
 // scan reads the live rows, deletes applied, of the unit's files whose digest is not known yet, and
