@@ -37,9 +37,10 @@ const (
 
 // jsonColumn is a column of the target, or a nested field of one, while a chunk is being parsed.
 //
-// The invariant that the parser works by: between two values of a struct, every child has as many
-// values as the struct. So a child that is ahead has met its key twice, and one that is behind has
-// not met it, and no other record of the keys of an object is kept.
+// The invariant that the parser works by: between two values of a struct, no child has more values than
+// the struct. So a child that is ahead has met its key twice, and no other record of the keys of an object is
+// kept. A child that may be absent, and is then null, stays behind until its key comes again, or the
+// chunk ends: of many keys that few rows have, the others cost those rows nothing. The strict children never stay behind.
 type jsonColumn struct {
 	kind       jsonColumnKind
 	typ        iceberg.Type
@@ -50,6 +51,7 @@ type jsonColumn struct {
 	required   bool
 	substitute *substitute // for rows without the key; nil is none
 	kids       []*jsonColumn
+	strict     []*jsonColumn  // those of kids that must not be absent, or have another value than null then
 	after      []int          // by child, from 1: the child whose key came next the last time; [0]: the first
 	byName     map[string]int // of the children, where they are many
 
@@ -181,6 +183,11 @@ func plainKey(name string) bool {
 const fewKeys = 8
 
 func (c *jsonColumn) index() {
+	for _, kid := range c.kids {
+		if kid.required || kid.substitute != nil || c.kind != jsonStruct {
+			c.strict = append(c.strict, kid)
+		}
+	}
 	c.after = make([]int, len(c.kids)+1)
 	for i := range c.after {
 		c.after[i] = i // the table's order is as good a first guess as any
@@ -241,7 +248,7 @@ func (c *jsonColumn) putBlank(null bool) {
 	case c.off != nil:
 		c.off = append(c.off, int32(len(c.data)))
 	case c.kind == jsonStruct, c.kind == jsonVariant:
-		for _, kid := range c.kids {
+		for _, kid := range c.strict {
 			kid.putBlank(!kid.required)
 		}
 	default:
@@ -254,6 +261,37 @@ func (c *jsonColumn) putBlank(null bool) {
 		return
 	}
 	c.took()
+}
+
+// catchUp adds nulls to a child that is no strict one, up to n values.
+func (c *jsonColumn) catchUp(n int) {
+	more := n - c.n
+	if more <= 0 {
+		return
+	}
+	if c.nulls == 0 {
+		c.valid = c.valid[:0]
+		for range c.n {
+			c.valid = append(c.valid, 1)
+		}
+	}
+	c.valid = append(c.valid, make([]byte, more)...)
+	c.nulls += more
+	switch {
+	case c.off != nil:
+		for range more {
+			c.off = append(c.off, c.off[c.n])
+		}
+	case c.kind == jsonStruct, c.kind == jsonVariant:
+		for _, kid := range c.strict {
+			for range more {
+				kid.putBlank(!kid.required)
+			}
+		}
+	default:
+		c.data = append(c.data, make([]byte, more*c.width)...)
+	}
+	c.n = n
 }
 
 // putAbsent adds what a row without the key has, or says why it may not be without.
@@ -278,6 +316,9 @@ func (c *jsonColumn) putAbsent() (Reject, bool) {
 
 // truncate takes back what came after the first n values, and children that got ahead.
 func (c *jsonColumn) truncate(n int) {
+	if c.n < n {
+		return // it has stayed behind
+	}
 	switch {
 	case c.off != nil:
 		c.off = c.off[:n+1]
@@ -322,6 +363,7 @@ func (c *jsonColumn) reset() {
 func (c *jsonColumn) batch(schema *arrow.Schema, alloc memory.Allocator) arrow.RecordBatch {
 	columns := make([]arrow.Array, len(c.kids))
 	for i, kid := range c.kids {
+		kid.catchUp(c.n)
 		data := kid.finish(alloc)
 		columns[i] = array.MakeFromData(data)
 		data.Release()
@@ -353,6 +395,9 @@ func (c *jsonColumn) finish(alloc memory.Allocator) arrow.ArrayData {
 	switch {
 	case len(c.kids) > 0 || c.kind == jsonStruct:
 		for _, kid := range c.kids {
+			if c.kind == jsonStruct {
+				kid.catchUp(c.n)
+			}
 			children = append(children, kid.finish(alloc))
 		}
 	case c.kind == jsonBool:

@@ -21,7 +21,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-const fuzzColumns = "a long\ns string\nd double\nb boolean\nl list<string>\nst struct<x: double, y: long>\nm map<string, boolean>\nc decimal(9,2)\n"
+const fuzzColumns = "a long\ns string\nd double\nb boolean\nl list<string>\nst struct<x: double, y: long>\nm map<string, boolean>\nc decimal(9,2)\nls list<struct<p: long, q: struct<r: string, t: list<long>>>>\n"
 
 // FuzzNDJSON compares with encoding/json: the same rows are valid, and have the same values.
 func FuzzNDJSON(f *testing.F) {
@@ -369,7 +369,21 @@ func TestNDJSONAgreesWithEncodingJSON(t *testing.T) {
 				return "[" + strings.Join(rapid.SliceOfN(str, 0, 3).Draw(rt, "list"), ",") + "]"
 			case "st":
 				return object(rt, []string{"x", "y"}, func(rt *rapid.T, _ string) string { return number.Draw(rt, "number") })
+			case "ls": // of keys that few have
+				return "[" + strings.Join(rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) string {
+					return object(rt, []string{"p", "q"}, func(rt *rapid.T, key string) string {
+						if key == "p" {
+							return number.Draw(rt, "number")
+						}
+						return object(rt, []string{"r", "t"}, func(rt *rapid.T, key string) string {
+							return map[string]string{"r": str.Draw(rt, "string"), "t": "[1, null, 2]"}[key]
+						})
+					})
+				}), 0, 4).Draw(rt, "structs"), ",") + "]"
 			case "m":
+				if rapid.IntRange(0, 3).Draw(rt, "array") == 0 {
+					return rapid.SampledFrom([]string{`[{"key":"k"},{"value":true,"key":"l"}]`, `[{"key":"k"}]`, `[{"key":"m","value":null},{"key":"n","value":false}]`}).Draw(rt, "entries")
+				}
 				return object(rt, []string{"k", "l", "k\\u0065y"}, func(rt *rapid.T, _ string) string { return "true" })
 			case "s":
 				return str.Draw(rt, "string")
@@ -378,7 +392,7 @@ func TestNDJSONAgreesWithEncodingJSON(t *testing.T) {
 		}
 		var text bytes.Buffer
 		for range rapid.IntRange(1, 8).Draw(rt, "rows") {
-			text.WriteString(object(rt, []string{"a", "s", "d", "b", "l", "st", "m", "c", "\\u0061"}, value))
+			text.WriteString(object(rt, []string{"a", "s", "d", "b", "l", "st", "m", "c", "ls", "\\u0061"}, value))
 			if rapid.IntRange(0, 20).Draw(rt, "break") == 0 && text.Len() > 3 {
 				text.Truncate(text.Len() - rapid.IntRange(1, 3).Draw(rt, "cut"))
 			}

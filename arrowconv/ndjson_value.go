@@ -62,7 +62,9 @@ func (p *ndjsonParser) object(c *jsonColumn) bool {
 			}
 		} else {
 			kid := c.kids[at]
-			if kid.n != c.n {
+			if kid.n < c.n {
+				kid.catchUp(c.n)
+			} else if kid.n > c.n {
 				p.bad = Reject{Column: kid.path, Reason: "the key comes twice in the object"}
 				return false
 			}
@@ -95,9 +97,13 @@ func (p *ndjsonParser) closeObject(c *jsonColumn, found int) bool {
 	if found == len(c.kids) {
 		c.whole = true
 	} else {
-		for _, kid := range c.kids {
+		if c == p.root {
+			for _, kid := range c.kids {
+				kid.named = kid.named || kid.n > c.n
+			}
+		}
+		for _, kid := range c.strict {
 			if kid.n > c.n {
-				kid.named = true
 				continue
 			}
 			if bad, ok := kid.putAbsent(); !ok {
@@ -302,6 +308,7 @@ func (p *ndjsonParser) mapObject(c *jsonColumn) bool {
 			p.bad = f.reject(0, key.path, s, key.typ)
 			return false
 		}
+		value.catchUp(entry.n) // entries that an array of them left without one
 		if !p.colon() || !p.value(value) {
 			return false
 		}
