@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"pgregory.net/rapid"
 
@@ -71,6 +73,44 @@ func TestMergeKeepsRowIDs(t *testing.T) {
 	id := strings.TrimSuffix(before[2], " of 1")
 	if after[1] != before[1] || after[3] != before[3] || after[2] != id+" of 2" || !strings.HasSuffix(after[4], " of 2") {
 		t.Errorf("row ids %v, before %v", after, before)
+	}
+}
+
+// A zombie is an attempt that hangs between its input and its commit, while a later attempt of the run publishes
+// a corrected input. It is fenced off where the run has a name. Merges of no name, or of others, are runs of their
+// own: both land, and the one that commits last counts.
+func TestMergeZombies(t *testing.T) {
+	for _, c := range []struct {
+		name, first, second string
+		fenced              bool
+	}{
+		{"one run", "day 1", "day 1", true},
+		{"two runs", "day 1", "day 2", false},
+		{"no name", "", "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cat := newTable(t, "")
+			mustLoad(t, cat, merging("id"), row{1, "ea", 1}, row{2, "ea", 2})
+			seen := current(t, cat)
+			zombie, later := merging("id"), merging("id")
+			zombie.RunKey, later.RunKey = c.first, c.second
+			zombie.Started = time.Now()
+			later.Started = zombie.Started.Add(time.Second)
+			mustLoad(t, cat, later, row{1, "ea", 11})
+			zombie.Publish = quick()
+			_, err := writer.Load(t.Context(), cat, seen, batches(t, memory.DefaultAllocator, 3, nil, row{1, "ea", 10}), zombie)
+			want := []row{{1, "ea", 10}, {2, "ea", 2}}
+			if c.fenced {
+				want[0].amount = 11
+			}
+			if errors.Is(err, publish.ErrSuperseded) != c.fenced || err != nil && !c.fenced {
+				t.Errorf("error %v", err)
+			}
+			if got := scan(t, cat); !slices.Equal(got, want) {
+				t.Errorf("rows %v, want %v", got, want)
+			}
+			wantLitter(t, cat, 0)
+		})
 	}
 }
 

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/icewright/icewright/job"
+)
+
+// Eight processes merge into the same rows at the same time, each counting in a column of its own: the sum of all
+// counters is what they counted, so no update was lost, whoever won which race. (writer has the same with
+// goroutines, on every format version.)
+func TestEightProcessesMerge(t *testing.T) {
+	const writers, keys = 8, 40
+	b := newBench(t)
+	columns := "columns: {id: long!"
+	for w := range writers {
+		columns += fmt.Sprintf(", c%d: long", w)
+	}
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("schema.yaml", columns+"}\n")
+	write("first.csv", "id\n0\n1\n2\n")
+	b.ok("load", "first.csv", "--table", "a.t", "--mode", "merge", "--key", "id", "--schema", "schema.yaml", "--partition-by", "bucket(4, id)")
+	var commands [][]string
+	sum := 0
+	for w := range writers {
+		var text strings.Builder
+		fmt.Fprintf(&text, "id,c%d\n", w)
+		for id := range keys {
+			if (id+w)%4 > 0 { // each key is in most inputs, and in no two the same
+				fmt.Fprintf(&text, "%d,%d\n", id, w+1)
+				sum += w + 1
+			}
+		}
+		name := fmt.Sprintf("c%d.csv", w)
+		write(name, text.String())
+		commands = append(commands, []string{"load", name, "--table", "a.t", "--mode", "merge", "--key", "id", "--workers", "1"})
+	}
+	lost := 0
+	var racing [][]string
+	for _, command := range commands {
+		racing = append(racing, append(slices.Clone(command), "--output", "json"))
+	}
+	for w, r := range b.race(racing...) {
+		if r.Status != job.Published || r.RowsWritten != keys*3/4 {
+			t.Errorf("writer %d: %s, %d rows written: %+v", w, r.Status, r.RowsWritten, r.Error)
+		}
+		lost += r.Attempts - 1
+	}
+	t.Logf("%d races were lost", lost)
+	rows, err := csv.NewReader(strings.NewReader(b.ok("show", "a.t", "--output", "csv", "--limit", "1000"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows[1:] {
+		for _, cell := range row[1:] {
+			n, _ := strconv.Atoi(cell)
+			sum -= n
+		}
+	}
+	if len(rows)-1 != keys || sum != 0 {
+		t.Errorf("%d rows, and %d of what was counted is missing", len(rows)-1, sum)
+	}
+	for _, command := range commands {
+		if out := b.ok(command...); !strings.HasPrefix(out, "unchanged") {
+			t.Errorf("%s again: %s", command[1], out)
+		}
+	}
+}
