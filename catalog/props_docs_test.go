@@ -108,7 +108,7 @@ func TestDocsProperties(t *testing.T) {
 		gendoc.Check(t, file, section, gendoc.Table([]string{"property", "meaning", "default", "test"}, rows...))
 	}
 	gendoc.Proofs(t, slices.Sorted(maps.Values(proofs))...)
-	gendoc.Proofs(t, "catalog.TestVendedKeysAreRenewed", "catalog.TestVendedKeysEnd", "catalog.TestVendedKeysByPrefix",
+	gendoc.Proofs(t, "catalog.TestVendedKeysAreRenewed", "catalog.TestVendedKeysEnd", "catalog.TestVendedKeysThatEndEarly", "catalog.TestVendedKeysByPrefix",
 		"catalog.TestNoVendedCredentials", "catalog.TestRemoteSigningIsRefused", "job.TestLoadOutlastsVendedKeys", "job.TestIdempotencyKeys",
 		"interop.TestRESTBehindGates", "interop.TestPyIcebergReadsTheSameConfiguration", "interop.TestPyIcebergOpensTheCatalogByName",
 		"interop.TestVendedKeysOfARealCatalog", "catalog.TestHiveTableOfAnotherKind")

@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	iceio "github.com/apache/iceberg-go/io"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/internal/fault"
 )
 
 // keyMaker is a catalog that makes a new key for each load of its table, and a store
@@ -143,6 +145,73 @@ func TestVendedKeysAreRenewed(t *testing.T) {
 		}
 		if k.made < 4 || len(k.denied) > 0 {
 			t.Errorf("%s: %d keys, refused %q", name, k.made, k.denied)
+		}
+	}
+}
+
+// Keys that a store takes no longer, though nobody told, are replaced by the catalog whenever that happens to
+// a file that is being written, read or removed. Where the catalog has no others, or does not answer, the
+// request fails with the store's word, and soon.
+func TestVendedKeysThatEndEarly(t *testing.T) {
+	body := random(12 * mib) // in parts
+	early := func(t *testing.T, after int) (*keyMaker, *fault.HTTP, func() error) {
+		k := newKeyMaker(t, time.Hour)
+		proxy := fault.Proxy(t, k.store.URL, fmt.Sprintf("credentials expire after %d requests", after))
+		k.answer = func() (map[string]string, map[string]map[string]string) {
+			key := k.makeKey("/bucket")
+			key["s3.endpoint"] = proxy.URL
+			return key, nil
+		}
+		fsys := k.fs(t, catalog.Config{})
+		return k, proxy, func() error {
+			w, err := fsys.Create("s3://bucket/long")
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(body); err != nil {
+				return errors.Join(err, w.Close())
+			}
+			if err := w.Close(); err != nil {
+				return err
+			}
+			got, err := fsys.(iceio.ReadFileIO).ReadFile("s3://bucket/long")
+			if err == nil && !bytes.Equal(got, body) {
+				err = errors.New("other bytes were read")
+			}
+			return errors.Join(err, fsys.Remove("s3://bucket/long"))
+		}
+	}
+	_, proxy, all := early(t, 0)
+	if err := all(); err != nil {
+		t.Fatal(err)
+	}
+	requests := proxy.Count("request") - 1 // one was sent twice
+	for after := range requests {
+		k, _, all := early(t, after)
+		started := time.Now()
+		if err := all(); err != nil || k.made != 2 || len(k.denied) > 0 {
+			t.Errorf("after %d of %d requests: %d keys, refused %q: %v", after, requests, k.made, k.denied, err)
+		}
+		if took := time.Since(started); took > 10*time.Second {
+			t.Errorf("after %d requests: it took %s", after, took)
+		}
+	}
+	for _, away := range []bool{false, true} {
+		k, proxy, _ := early(t, 2)
+		same, _ := k.answer()
+		k.answer = func() (map[string]string, map[string]map[string]string) { return same, nil }
+		fsys := k.fs(t, catalog.Config{})
+		k.mu.Lock()
+		k.broken = away
+		k.mu.Unlock()
+		started := time.Now()
+		var err error
+		for i := 0; err == nil && i < 3; i++ {
+			err = fsys.WriteFile("s3://bucket/a", []byte("a"))
+		}
+		if n := proxy.Count("request"); err == nil || catalog.ClassOf(catalog.Classify(err)) != catalog.ErrTransient ||
+			!strings.Contains(err.Error(), "ExpiredToken") || n > 4 || time.Since(started) > 30*time.Second {
+			t.Errorf("the catalog is away: %v: %d requests, %s: %v", away, n, time.Since(started), err)
 		}
 	}
 }
