@@ -101,9 +101,11 @@ func (l *lineReader) cut() ([]byte, error) {
 		}
 		n, err := io.ReadFull(l.from, chunk[have:want])
 		chunk = chunk[:have+n]
-		if !l.begun {
+		if !l.begun && (len(chunk) >= len(utf8BOM) || err != nil) {
 			l.begun = true
-			chunk = bytes.TrimPrefix(chunk, utf8BOM)
+			if bytes.HasPrefix(chunk, utf8BOM) {
+				chunk, searched = chunk[len(utf8BOM):], 0
+			}
 		}
 		switch {
 		case err == nil:
@@ -121,6 +123,7 @@ func (l *lineReader) cut() ([]byte, error) {
 		}
 		if end := bytes.LastIndexByte(chunk[searched:], '\n'); end >= 0 {
 			end += searched + 1
+			l.begun = true
 			l.rest = append(l.rest, chunk[end:]...)
 			return chunk[:end], nil
 		}
