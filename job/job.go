@@ -163,6 +163,9 @@ type Job struct {
 	// CompareRows scans live files without a digest, to find partitions that are unchanged.
 	CompareRows bool
 
+	// AllowDuplicates has mode Append add the rows whether or not they were added before. Default: false, once
+	// under RunKey.
+	AllowDuplicates bool
 	// Key are the columns that tell rows apart when they are merged, in one or several lists with commas between.
 	// Mode Merge needs it; others have none.
 	Key []string
@@ -183,7 +186,8 @@ type Job struct {
 	// MaxRejects bounds the rejected rows: "100" or "1%" of the rows read. Default, "": no bound.
 	MaxRejects string
 
-	// RunKey names the run in the table's history. Default, "": made of table, mode and slice.
+	// RunKey names the run in the table's history; mode Append adds rows once under it. Default, "": made of
+	// table, mode and slice, or the digest of the rows that are appended.
 	RunKey string
 	// Branch that the run publishes to. Default, "": main.
 	Branch string

@@ -39,7 +39,7 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 	}
 	rec = Receipt{
 		Version: ReceiptVersion, Status: Failed, Table: j.Table, Mode: j.mode(), Branch: j.branch(),
-		Slice: j.Slice, RunKey: j.RunKey, Attempt: j.Attempt.String(), Started: started.UTC(),
+		DuplicatesAllowed: j.AllowDuplicates, Slice: j.Slice, RunKey: j.RunKey, Attempt: j.Attempt.String(), Started: started.UTC(),
 		Stages: map[string]float64{}, Partitions: []PartitionReceipt{}, SchemaChanges: []catalog.SchemaChange{},
 	}
 	defer func() {
@@ -126,7 +126,7 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 	if j.mode() == Merge {
 		rec.Job = writer.MergeName(tbl.Identifier(), s.key)
 	}
-	if rec.RunKey == "" {
+	if rec.RunKey == "" && j.mode() != Append { // whose rows name it
 		rec.RunKey = rec.Job
 	}
 
@@ -157,6 +157,9 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		Memory: j.Memory, SpillDir: j.SpillDir, Workers: j.Workers,
 		Job: rec.Job, RunKey: rec.RunKey, Attempt: j.Attempt, Started: started, Fingerprint: fingerprint,
 		DryRun: j.DryRun, Progress: j.Progress, Publish: publish.Options{Now: j.Now},
+	}
+	if j.mode() == Append {
+		o.Append = &writer.Append{AllowDuplicates: j.AllowDuplicates}
 	}
 	if drift != nil {
 		in, o.Schema, o.Evolve = drift.watch(in), schema, drift.drift

@@ -16,7 +16,7 @@ import (
 )
 
 // modes are the modes that this version carries out.
-var modes = []Mode{Replace, Merge}
+var modes = []Mode{Replace, Merge, Append}
 
 // checkMode settles the mode, and refuses what belongs to another one.
 func (j Job) checkMode(s *settings) error {
@@ -42,6 +42,7 @@ func (j Job) checkMode(s *settings) error {
 		{"--if-newer", j.IfNewer != "", Merge},
 		{"--delete-when", j.DeleteWhen != "", Merge},
 		{"--ignore-columns", len(s.ignore) > 0, Merge},
+		{"--allow-duplicates", j.AllowDuplicates, Append},
 		{"--slice", j.Slice != "", Replace},
 		{"--outside", j.Outside != "", Replace},
 		{"--on-empty", j.OnEmpty != "", Replace},

@@ -43,6 +43,8 @@ type Receipt struct {
 	RowsDeleted       int64 `json:"rows_deleted"`
 	// RowsKept are rows outside the slice that were carried over from files that straddled it: FilesRewritten.
 	RowsKept int64 `json:"rows_kept"`
+	// DuplicatesAllowed says that an append did not look whether its rows were there already.
+	DuplicatesAllowed bool `json:"duplicates_allowed"`
 
 	// FilesConsidered are the live data files of a merge's base, FilesPruned those that metadata proved to have
 	// none of the keys, FilesRead those whose keys were read.
@@ -114,6 +116,10 @@ func (r *Receipt) fill(res writer.Result) {
 	r.RowsRejected, r.RowsFiltered = res.RowsRejected, res.RowsFiltered
 	r.BytesRead, r.Attempts = res.BytesRead, res.Attempts
 	r.Digest = res.Staged.Digest.String()
+	r.RunKey = res.RunKey
+	if res.Already != nil {
+		r.SnapshotID = res.Already
+	}
 	maps.Copy(r.Stages, res.Seconds)
 	r.SchemaChanges = append(r.SchemaChanges, res.SchemaChanges...)
 	r.RowsStale, r.RowsDeleted, r.DuplicatesDropped = res.RowsStale, res.RowsDeleted, res.DuplicatesDropped

@@ -27,7 +27,7 @@ import (
 )
 
 // Load writes the rows of in to the table and publishes them, replacing the slice they fall in, or with
-// Options.Merge the rows that have their keys.
+// Options.Merge the rows that have their keys; under Options.Append they are added, once.
 // It takes over in's batches. tbl is the table as the caller saw it before it opened the input:
 // what others publish from then on may fence this attempt. Errors wrap the sentinels of the
 // rooms. After every error but publish.ErrUnknown, nothing of the run is left.
@@ -44,7 +44,7 @@ func Load(ctx context.Context, cat publish.Catalog, tbl *table.Table, in iter.Se
 		err := r.dryRun(ctx)
 		return r.result, errors.Join(err, r.remove(ctx, r.allStaged()))
 	}
-	outcome, err := publish.Publish(ctx, cat, r.attempt(), r.planAgain, o.Publish)
+	outcome, err := publish.Publish(ctx, cat, r.attempt(), r.planner(), o.Publish)
 	r.finish(outcome)
 	return r.result, r.cleanUp(ctx, outcome, err)
 }
@@ -59,6 +59,7 @@ type run struct {
 
 	looks   plan.Looks
 	carried []carried          // of the last plan
+	landed  bool               // the last plan found that an earlier commit of this attempt went in
 	stale   []slice.StagedFile // staged for an earlier plan, of no use to the last
 }
 
@@ -67,12 +68,16 @@ func newRun(cat publish.Catalog, tbl *table.Table, o Options) *run {
 		o.Branch = table.MainBranch
 	}
 	if o.Job == "" {
-		o.Job = JobName(tbl.Identifier(), "replace", o.Slice)
-		if o.Merge != nil {
+		switch {
+		case o.Merge != nil:
 			o.Job = MergeName(tbl.Identifier(), o.Merge.Key)
+		case o.Append != nil:
+			o.Job = JobName(tbl.Identifier(), "append", nil)
+		default:
+			o.Job = JobName(tbl.Identifier(), "replace", o.Slice)
 		}
 	}
-	if o.RunKey == "" {
+	if o.RunKey == "" && o.Append == nil {
 		o.RunKey = o.Job
 	}
 	if o.Attempt == uuid.Nil {
@@ -135,22 +140,42 @@ func (r *run) stage(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) e
 	r.result.Staged = *staged
 	r.result.RowsRead, r.result.BytesRead = staged.RowsRead, staged.BytesRead
 	r.result.RowsRejected, r.result.RowsFiltered = staged.RowsRejected, staged.RowsFiltered
+	if r.o.RunKey == "" { // of an append: what it adds is its name
+		r.o.RunKey = staged.Digest.String()
+		r.result.RunKey = r.o.RunKey
+	}
 	return nil
 }
 
-// planAgain is the publish.Planner of the run.
-func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change, error) {
-	r.lap("publish")
-	defer r.lap("plan")
-	r.progress("plan")
+// planner is the run's, with the time that it takes.
+func (r *run) planner() publish.Planner {
+	p := r.planAgain
+	if r.o.Append != nil {
+		p = r.planAppend
+	}
+	return func(ctx context.Context, base *table.Table) (*publish.Change, error) {
+		r.lap("publish")
+		defer r.lap("plan")
+		r.progress("plan")
+		return p(ctx, base)
+	}
+}
+
+// readyFor sees that the staged files can be published on base, and returns it as it is to be with them.
+func (r *run) readyFor(ctx context.Context, base *table.Table) (*table.Table, catalog.Drift, error) {
 	if was, is := r.table.Metadata().DefaultPartitionSpec(), base.Metadata().DefaultPartitionSpec(); was != is {
-		return nil, fmt.Errorf("%w: the partition spec of %s changed while the rows were staged (spec %d, now %d)",
+		return nil, catalog.Drift{}, fmt.Errorf("%w: the partition spec of %s changed while the rows were staged (spec %d, now %d)",
 			publish.ErrConflict, strings.Join(base.Identifier(), "."), was, is)
 	}
 	if err := r.present(ctx); err != nil {
-		return nil, err
+		return nil, catalog.Drift{}, err
 	}
-	evolved, drift, err := r.evolve(base)
+	return r.evolve(base)
+}
+
+// planAgain is the publish.Planner of a replace.
+func (r *run) planAgain(ctx context.Context, base *table.Table) (*publish.Change, error) {
+	evolved, drift, err := r.readyFor(ctx, base)
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +292,7 @@ func (r *run) dryRun(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.planAgain(ctx, fresh); err != nil {
+	if _, err := r.planner()(ctx, fresh); err != nil {
 		return err
 	}
 	r.result.Status, r.result.Attempts, r.result.Base = Planned, 1, r.result.Plan.Base
@@ -288,6 +313,8 @@ func (r *run) touches() func(iceberg.DataFile, iceberg.PartitionSpec, *iceberg.S
 	parts := touched(r.result.Staged.Files)
 	return func(f iceberg.DataFile, spec iceberg.PartitionSpec, schema *iceberg.Schema) bool {
 		switch {
+		case r.o.Append != nil:
+			return false // it takes nothing away
 		case r.result.Plan != nil:
 			return r.result.Plan.Touches(f, spec, schema)
 		case r.o.ReplaceTable:
@@ -312,7 +339,11 @@ func (r *run) finish(o publish.Outcome) {
 	r.result.Attempts, r.result.Base, r.result.Snapshot = o.Tries, o.Base, o.Snapshot
 	r.result.Litter = append(r.result.Litter, o.Litter...)
 	r.result.Status = Published
-	if o.Snapshot == nil {
+	switch {
+	case o.Snapshot != nil || r.landed:
+	case r.result.Already != nil:
+		r.result.Status = AlreadyPublished
+	default:
 		r.result.Status = Unchanged
 	}
 }

@@ -24,6 +24,9 @@ type Options struct {
 	// Merge matches rows by key in place of replacing a slice. The options from Slice to CompareRows are then
 	// not looked at. The default, nil, replaces.
 	Merge *Merge
+	// Append adds the rows, once under the RunKey, in place of replacing a slice. The options from Slice to
+	// CompareRows are then not looked at. The default, nil, replaces.
+	Append *Append
 
 	Slice        *slice.Slice
 	Outside      stage.Outside
@@ -44,7 +47,8 @@ type Options struct {
 	Workers  int
 
 	// Job and RunKey name the run in the snapshot's summary, Params is what it was run for. The
-	// default for Job, "", is the table, the mode and the slice; that for RunKey is Job.
+	// default for Job, "", is the table, the mode and the slice; that for RunKey is Job, or the digest of the
+	// rows where they are appended.
 	Job, RunKey, Params string
 	// Fingerprint names sources and options in the summary, for publish.Standing. The default, "", does not.
 	Fingerprint string
@@ -71,11 +75,12 @@ type Progress struct {
 // Status is how a run ended well.
 type Status string
 
-// The statuses of replace.
+// The statuses. AlreadyPublished is an append's whose run key was published before.
 const (
-	Published Status = "published"
-	Unchanged Status = "unchanged"
-	Planned   Status = "planned"
+	Published        Status = "published"
+	Unchanged        Status = "unchanged"
+	AlreadyPublished Status = "already-published"
+	Planned          Status = "planned"
 )
 
 // Result is what a run did. Rows are input rows.
@@ -101,6 +106,8 @@ type Result struct {
 	FilesRead int
 	// Carried are the files with the rows that were carried over from the files in Plan.Rewrite.
 	Carried []slice.StagedFile
+	// Already is the snapshot that published the run key of an append before, which may have expired; else nil.
+	Already *int64
 	// SchemaChanges are what Plan's publication changes in the table's schema; none where it is unchanged.
 	SchemaChanges []catalog.SchemaChange
 	// Staged is what was staged, Digest included.

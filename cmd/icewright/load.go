@@ -19,6 +19,7 @@ const (
 	headDrift   = "Schema drift"
 	headReplace = "Replace"
 	headMerge   = "Merge"
+	headAppend  = "Append"
 	headRun     = "Run"
 )
 
@@ -36,7 +37,8 @@ func (a *app) loadCommand() *cobra.Command {
 atomic snapshot. Loading the same files again publishes nothing.
 
 With --mode merge it updates the rows that have a key of the input's, where they differ, and
-inserts the others; docs/merge.md has the rules.
+inserts the others; docs/merge.md has the rules. With --mode append it adds the rows, once
+under a run key; docs/append.md has the rules.
 
 A SOURCE is a file, a directory, a glob (** crosses directories), an s3:// address with a
 prefix or a glob, an https:// address, or - for standard input; plain, gzip, zstd or
@@ -48,7 +50,8 @@ schema of --schema or one that is inferred; from then on the table's schema deci
   zcat big.csv.gz | icewright load - --format csv --table lake.big --partition-by 'bucket(16, id)' --sort-by ts
   find in -name '*.csv' | icewright load --files-from - --table lake.events
   icewright load events.ndjson --table lake.events --rejects bad/ --max-rejects 1%
-  icewright load changes/*.ndjson --table shop.orders --mode merge --key order_id --latest-by updated_at --if-newer updated_at --delete-when "op = 'd'"`,
+  icewright load changes/*.ndjson --table shop.orders --mode merge --key order_id --latest-by updated_at --if-newer updated_at --delete-when "op = 'd'"
+  icewright load day.csv --table lake.raw --mode append --run-key raw-2024-01-15`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Sources, j.Stdin, j.Catalog = args, a.stdin, a.global.catalog
 			j.Mode, j.Format = job.Mode(strings.ToLower(mode)), arrowconv.Format(format)
@@ -87,7 +90,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 	}
 	f := under(cmd.Flags(), headInput)
 	f.text(&j.Table, "table", "", "`TABLE` to load into, with its namespace: air.flights (required)")
-	f.choice(&mode, "mode", "replace", []string{"replace", "merge"}, "`MODE`, how the run changes the table: replace (the partitions its rows are in) or merge (rows by --key)")
+	f.choice(&mode, "mode", "replace", []string{"replace", "merge", "append"}, "`MODE`, how the run changes the table: replace (the partitions its rows are in), merge (rows by --key) or append (once under --run-key)")
 	inputFlags(f, &j, &format)
 	f.directory(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")
 	f.text(&j.MaxRejects, "max-rejects", "", "most bad rows to set aside: `N` or N% (default: no bound)")
@@ -119,9 +122,12 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 	f.text(&j.DeleteWhen, "delete-when", "", "`EXPRESSION` for input rows that delete the row with their key: \"op = 'd'\" (default: none does)")
 	f.texts(&j.IgnoreColumns, "ignore-columns", "`COLUMNS` that may differ without being a change (default: none)")
 
+	f = under(cmd.Flags(), headAppend)
+	f.truth(&j.AllowDuplicates, "allow-duplicates", "add the rows even if they, or others under the run key, were added before")
+
 	f = under(cmd.Flags(), headRun)
 	f.text(&j.Branch, "branch", "", "`BRANCH` to publish to (default: main)")
-	f.text(&j.RunKey, "run-key", "", "`NAME` of the run in the table's history (default: table, mode and slice)")
+	f.text(&j.RunKey, "run-key", "", "`NAME` of the run in the table's history; append adds rows once under it (default: table, mode and slice; of an append, the digest of its rows)")
 	f.truth(&j.TrustFingerprint, "trust-fingerprint", "sources with the names, sizes and times of the last run of the same job are unchanged: do not read them")
 	f.truth(&j.DryRun, "dry-run", "say what would change, and publish nothing")
 	f.bytes(&j.Memory, "memory", 1<<30, "memory budget")

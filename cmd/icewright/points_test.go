@@ -61,6 +61,7 @@ var scenes = []scene{
 	}},
 	{name: "a swap beside another run", rows: map[string]int{"x": 150, "z": 50}, rival: true},
 	{name: "a merge beside another run", rows: map[string]int{"x": 150, "y": 100, "z": 50}, args: []string{"--mode", "merge", "--key", "p,n"}, rival: true},
+	{name: "an append beside another run", rows: map[string]int{"v": 60}, args: []string{"--mode", "append", "--run-key", "v"}, rival: true},
 	{name: "a first load that fails", first: true, rows: map[string]int{"x": 50}, fails: true},
 	{name: "a swap that spills", rows: map[string]int{"x": 1_000_000, "y": 100}, args: []string{"--memory", "64MiB"}, large: true},
 }
@@ -267,7 +268,7 @@ func (p *play) csv(name string, rows map[string]int, version string) {
 	var text strings.Builder
 	text.WriteString("p,n,v\n")
 	random := rand.New(rand.NewPCG(1, 2))
-	for _, part := range []string{"w", "x", "y", "z"} {
+	for _, part := range []string{"v", "w", "x", "y", "z"} {
 		v := version
 		if part == "y" {
 			v = "0"
@@ -423,6 +424,10 @@ func (p *play) check(when string, died bool) {
 	if slices.Contains(p.s.args, "merge") {
 		j.Mode, j.Key = job.Merge, []string{"p,n"}
 	}
+	again := job.Unchanged
+	if slices.Contains(p.s.args, "append") {
+		j.Mode, j.RunKey, again = job.Append, "v", job.AlreadyPublished
+	}
 	if p.s.first {
 		j.PartitionBy, j.Schema = cmp.Or(p.s.by, "p"), filepath.Join(p.dir, "schema.yaml")
 	}
@@ -433,10 +438,10 @@ func (p *play) check(when string, died bool) {
 		}
 	} else {
 		r := p.load(j)
-		if landed != (r.Status == job.Unchanged) || r.RowsRead != r.RowsWritten+r.RowsUnchanged {
+		if landed != (r.Status == again) || r.RowsRead != r.RowsWritten+r.RowsUnchanged {
 			p.t.Errorf("%s (landed: %v), the rerun says %s, %d rows read, %d written, %d unchanged", when, landed, r.Status, r.RowsRead, r.RowsWritten, r.RowsUnchanged)
 		}
-		if r := p.load(j); r.Status != job.Unchanged {
+		if r := p.load(j); r.Status != again {
 			p.t.Errorf("%s, the third run says %s", when, r.Status)
 		}
 	}

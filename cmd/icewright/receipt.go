@@ -80,6 +80,9 @@ func receiptText(r job.Receipt) string {
 		}
 	}
 	fmt.Fprintf(&b, ", in %s\n", seconds(r.Seconds))
+	if r.DuplicatesAllowed {
+		b.WriteString("  duplicates allowed: nothing was looked up, and another run adds the rows again\n")
+	}
 	if r.RowsFiltered > 0 {
 		fmt.Fprintf(&b, "  %s outside the slice dropped\n", plural(r.RowsFiltered, "row"))
 	}

@@ -19,6 +19,8 @@ package publish
 //   - A commit that changes the schema also requires the schema, and the last field id, that it was
 //     made for. Where only those moved, it can't land as long as they are as they are; field ids never
 //     come back, so once there are more of them it is refused for good.
+//   - Who must not do it twice on any base, an append, has the commit set a table property too, and its planner
+//     looks there (Change.Properties): what a catalog hides of its snapshots, or an expiry took, it knows still.
 //   - What the catalog's error says is never believed where the table can be asked: a refusal
 //     (409, and even 400) may be the second delivery of a commit that landed.
 //
@@ -85,6 +87,9 @@ type Change struct {
 	// Schema becomes the table's current one, in the same commit. The default, nil, is the base's own.
 	// Its new fields have ids past the base's last.
 	Schema *iceberg.Schema
+	// Properties returns table properties that the same commit sets, given the id of its snapshot. Who depends
+	// on them names them after the branch: commits to other branches are not refused. May be nil.
+	Properties func(snapshot int64) (iceberg.Properties, error)
 	// Summary is added to the snapshot's summary, beside the counts and the attempt's own keys.
 	Summary iceberg.Properties
 }

@@ -145,6 +145,13 @@ func produce(ctx context.Context, tbl *table.Table, branch string, change *Chang
 		table.AssertRefSnapshotID(branch, c.base),
 	}
 	c.updates = []table.Update{table.NewAddSnapshotUpdate(&c.snapshot), setRef(branch, c.snapshot.SnapshotID, ref)}
+	if change.Properties != nil {
+		props, err := change.Properties(c.snapshot.SnapshotID)
+		if err != nil {
+			return nil, err
+		}
+		c.updates = append(c.updates, table.NewSetPropertiesUpdate(props))
+	}
 	if change.Schema != nil {
 		c.evolves, c.schemaID, c.lastField = true, tbl.Schema().ID, tbl.Metadata().LastColumnID()
 		c.requirements = append(c.requirements, table.AssertCurrentSchemaID(c.schemaID), table.AssertLastAssignedFieldID(c.lastField))
