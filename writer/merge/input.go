@@ -111,8 +111,8 @@ func NewInput(schema *iceberg.Schema, o Options) (*Input, error) {
 		}
 	}
 	in.reach = newReach(in.keys)
-	in.homes, err = newPartitionReach(schema, o.Specs, in.keys, o.Partitions)
-	return in, err
+	in.homes = newPartitionReach(schema, o.Specs, in.keys, o.Partitions)
+	return in, nil
 }
 
 // Add takes b over. Errors wrap ErrKey.

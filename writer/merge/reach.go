@@ -251,10 +251,10 @@ type partitionField struct {
 // fieldPartitions is how many values of a partition field are told apart at most.
 const fieldPartitions = 10_000
 
-func newPartitionReach(schema *iceberg.Schema, specs []iceberg.PartitionSpec, k *keys, make func(*iceberg.Schema, iceberg.PartitionSpec) (Partitions, error)) (*partitionReach, error) {
+func newPartitionReach(schema *iceberg.Schema, specs []iceberg.PartitionSpec, k *keys, make func(*iceberg.Schema, iceberg.PartitionSpec) (Partitions, error)) *partitionReach {
 	r := &partitionReach{}
 	if make == nil {
-		return r, nil
+		return r
 	}
 	done := map[string]bool{}
 	for _, spec := range specs {
@@ -270,12 +270,12 @@ func newPartitionReach(schema *iceberg.Schema, specs []iceberg.PartitionSpec, k 
 			one := iceberg.NewPartitionSpecID(spec.ID(), f)
 			seen, err := make(schema, one)
 			if err != nil {
-				return nil, err
+				continue // a transform that nobody here knows tells nothing
 			}
 			r.fields = append(r.fields, partitionField{spec: one, seen: seen})
 		}
 	}
-	return r, nil
+	return r
 }
 
 func (r *partitionReach) add(rec arrow.RecordBatch) {
