@@ -46,6 +46,7 @@ type substitute struct {
 // are not looked at: a path has keys for many reasons.
 func (t *target) stand(in Input, o Options) error {
 	t.substitutes = make(map[int]*substitute)
+	t.derived = o.Derived
 	for i, f := range t.fields {
 		if s := newDefault(f, t.arrow.Field(i).Type); s != nil {
 			t.substitutes[i] = s

@@ -48,6 +48,8 @@ type Options struct {
 	Names
 	// SourceColumns are columns of the schema that say where a row comes from. The default adds none.
 	SourceColumns SourceColumns
+	// Derived are columns that are computed from the rows later on: an input may not have them. The default is none.
+	Derived []string
 	// Workers is the number of goroutines that convert. The default, 0, is GOMAXPROCS.
 	Workers int
 	// ChunkBytes is the amount of input, decompressed, that makes one batch. The default, 0, is 1 MiB:

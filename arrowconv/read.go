@@ -119,6 +119,7 @@ type target struct {
 
 	substitutes map[int]*substitute // what an input that lacks a column has in its stead
 	ours        []string            // the source columns
+	derived     []string            // columns that no input may have
 	row         int                 // the source column of row numbers; -1 is none
 }
 
@@ -148,5 +149,14 @@ func (t *target) unknownColumn(in Input, name string) error {
 	if slices.Contains(t.ours, name) {
 		return clash(in, name)
 	}
+	if slices.ContainsFunc(t.derived, func(d string) bool { return d == name || t.names.IgnoreCase && strings.EqualFold(d, name) }) {
+		return Underivable(in.Name, name)
+	}
 	return inputErrorf(notThere(name, t.columnNames()), "%s: column %s is not in the table", in.Name, quoteShort(name))
+}
+
+// Underivable is the error for a column that is derived, and that the input has too.
+func Underivable(input, name string) error {
+	return inputErrorf("give the derived column another name, or leave the input's out with --columns",
+		"%s: column %s is in the input, and --derive would compute one of that name", input, quoteShort(name))
 }

@@ -65,7 +65,7 @@ func (j Job) evolution(ctx context.Context, s settings, tbl *table.Table, object
 		o.Beside, o.FormatVersion = tbl.Schema(), tbl.Metadata().Version()
 		o.AddConstants = len(s.paths.Names) > 0 // who names them means them
 		var err error
-		if e.input, err = source.InferAll(ctx, objects, o); errors.Is(err, arrowconv.ErrNoRows) {
+		if e.input, err = j.inferAll(ctx, s, objects, o); errors.Is(err, arrowconv.ErrNoRows) {
 			e.input, err = nil, nil
 		}
 		if err != nil {

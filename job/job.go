@@ -29,6 +29,7 @@ import (
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/derive"
 	"github.com/icewright/icewright/source"
 	"github.com/icewright/icewright/writer"
 	"github.com/icewright/icewright/writer/plan"
@@ -121,6 +122,10 @@ type Job struct {
 	// SourceColumns are two columns more, the name of a row's source and its number in it: "FILE,ROW".
 	// "true" calls them source_file and source_row. The default, "", adds none.
 	SourceColumns string
+
+	// Derive are columns that are computed from the rows, "NAME=EXPRESSION" each; docs/derive.md has the
+	// functions. Default: none.
+	Derive []string
 
 	// Schema is a file with the schema of a new table (Iceberg JSON, or YAML). Default: inference.
 	Schema string
@@ -252,6 +257,7 @@ type settings struct {
 	evolve     catalog.Evolve
 	key        []string
 	ignore     []string
+	derive     derive.List
 }
 
 func (j Job) check() (s settings, err error) {
@@ -314,6 +320,9 @@ func (j Job) check() (s settings, err error) {
 		if j.CSVNoHeader {
 			return s, usage("without a header the columns are the table's, in its order", "--columns and --csv-no-header exclude one another")
 		}
+	}
+	if err := j.checkDerive(&s); err != nil {
+		return s, err
 	}
 	if s.evolve, err = parseEvolve(j.Evolve); err != nil {
 		return s, err

@@ -212,6 +212,9 @@ func (j Job) openTable(ctx context.Context, cat *catalog.Catalog, s settings, ob
 		if spec.Schema, err = arrowconv.WithSourceColumns(spec.Schema, s.convert.SourceColumns); err != nil {
 			return nil, false, err
 		}
+		if spec.Schema, err = j.withDerived(ctx, s, spec.Schema, objects); err != nil {
+			return nil, false, err
+		}
 	}
 	tbl, err = cat.LoadTable(ctx, s.ident)
 	if err == nil {
@@ -228,11 +231,11 @@ func (j Job) openTable(ctx context.Context, cat *catalog.Catalog, s settings, ob
 			"--dry-run: table %s does not exist yet, there is nothing to compare with", j.Table)
 	}
 	if spec.Schema == nil {
-		infer := source.Infer
+		infer := j.inferFirst
 		if s.evolve.Add || s.evolve.Widen { // as if the others came in a load of their own
-			infer = source.InferAll
+			infer = j.inferAll
 		}
-		spec.Schema, err = infer(ctx, objects, j.inferOptions(s))
+		spec.Schema, err = infer(ctx, s, objects, j.inferOptions(s))
 		if err != nil {
 			return nil, false, fmt.Errorf("schema of %s: %w", j.Table, err)
 		}
@@ -266,14 +269,19 @@ func (j Job) batches(ctx context.Context, s settings, objects []source.Object, s
 	o := s.convert
 	o.Workers, o.SpillDir = j.Workers, j.SpillDir
 	if j.Rejects == "" {
-		return source.Batches(ctx, objects, schema, o), nil, nil
+		in, err := j.rows(ctx, s, objects, schema, o)
+		return in, nil, err
 	}
 	bad, err := newRejects(j.Rejects, j.Table, attempt, s.maxRejects)
 	if err != nil {
 		return nil, nil, err
 	}
 	o.OnReject = bad.add
-	return bad.checked(source.Batches(ctx, objects, schema, o)), bad, nil
+	in, err := j.rows(ctx, s, objects, schema, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return bad.checked(in), bad, nil
 }
 
 // specs are the table's partition specs, the current one first: a slice may name their fields.

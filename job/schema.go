@@ -42,7 +42,7 @@ func InferSchema(ctx context.Context, j Job) (*iceberg.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return source.InferAll(ctx, objects, j.inferOptions(s))
+	return j.inferAll(ctx, s, objects, j.inferOptions(s))
 }
 
 // SchemaDiff says what a load would do to a table's schema.
@@ -125,7 +125,11 @@ func DiffSchema(ctx context.Context, j Job) (d SchemaDiff, err error) {
 		}
 		return nil
 	}
-	for b, err := range e.watch(source.Batches(ctx, objects, e.read, o)) {
+	in, err := j.rows(ctx, s, objects, e.read, o)
+	if err != nil {
+		return d, err
+	}
+	for b, err := range e.watch(in) {
 		if err != nil {
 			return d, err
 		}

@@ -155,6 +155,7 @@ func inputFlags(f flagSet, j *job.Job, format *string) {
 	f.text(&j.TimeZone, "time-zone", "", "`ZONE` of timestamps that name none, such as Europe/Berlin (default: UTC)")
 	f.text(&j.Columns, "columns", "", "take these columns only: `LIST` of a, and of b=c for column b of the table from column c (default: all)")
 	f.truth(&j.IgnoreCase, "ignore-case", "columns whose names differ in case only are the same")
+	f.texts(&j.Derive, "derive", "add a column that is computed from the row, `NAME=EXPRESSION`: 'order_sk=hash(order_id, line_no)', \"day=date(ts, 'Europe/Berlin')\" (repeatable; docs/derive.md)")
 	f.text(&j.PathColumns, "path-columns", "auto", "directories key=value of the path that are columns where a file lacks them: auto (those of the table, all in a new one), none, or `KEYS`: dt,region")
 	f.text(&j.SourceColumns, "source-columns", "", "add columns for the file that a row is from and its number in it, with these `NAMES`; give them with = (default: none)")
 	f.Lookup("source-columns").NoOptDefVal = "true"

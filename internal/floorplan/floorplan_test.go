@@ -23,6 +23,7 @@ var below = map[string][]string{
 	"variant":        {},
 	"arrowconv":      {"nearest", "variant"},
 	"catalog":        {"nearest", "point"},
+	"derive":         {"arrowconv", "nearest"},
 	"source":         {"arrowconv", "catalog"},
 	"writer/digest":  {"variant"},
 	"writer/slice":   {"nearest", "writer/digest"},
@@ -34,7 +35,7 @@ var below = map[string][]string{
 	"writer":         {"arrowconv", "catalog", "point", "writer/digest", "writer/live", "writer/merge", "writer/slice", "writer/stage", "writer/plan", "writer/publish"},
 	"job": {
 		"nearest", "point",
-		"arrowconv", "catalog", "source",
+		"arrowconv", "catalog", "derive", "source",
 		"writer", "writer/digest", "writer/live", "writer/merge", "writer/slice", "writer/stage", "writer/plan", "writer/publish",
 	},
 	"cmd/icewright/functions": {},
