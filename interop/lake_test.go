@@ -157,6 +157,8 @@ type receipt struct {
 	RowsRead       int    `json:"rows_read"`
 	RowsWritten    int    `json:"rows_written"`
 	RowsUnchanged  int    `json:"rows_unchanged"`
+	RowsInserted   int    `json:"rows_inserted"`
+	RowsUpdated    int    `json:"rows_updated"`
 	RowsKept       int    `json:"rows_kept"`
 	FilesAdded     int    `json:"files_added"`
 	FilesRemoved   int    `json:"files_removed"`

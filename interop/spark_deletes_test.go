@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,6 +21,7 @@ type written struct {
 	// wide has the rows 11 and 14 in a column that the others are older than.
 	wide  bool
 	kept  []int    // more rows that are left
+	a     []int    // rows of region a that are left; nil: 2, 3, 11
 	blind []string // readers that cannot read such delete files
 	// dangling is how many deletes Spark left behind that are of no live file.
 	dangling int
@@ -47,7 +49,7 @@ func equal(t *testing.T, l *lake, engine, table string, spec int, partition stri
 
 var writtenBySpark = []written{
 	{name: "position deletes", props: mor, then: statements(deleted), deletes: []string{"{b}"}},
-	{name: "position deletes, one file a partition", props: mor + ", 'write.delete.granularity' = 'partition'", then: statements("DELETE FROM {table} WHERE id IN (1, 4, 11, 14)", "INSERT INTO {table} VALUES (14, 'b', 'n14')"), deletes: []string{"{b}"}},
+	{name: "position deletes, one file a partition", props: mor + ", 'write.delete.granularity' = 'partition'", then: statements("DELETE FROM {table} WHERE id IN (1, 4, 11, 14)", "INSERT INTO {table} VALUES (14, 'b', 'n14')"), deletes: []string{"{b}"}, a: []int{2, 3}},
 	{name: "deletion vectors", props: mor + ", 'format-version' = '3'", then: statements(deleted), deletes: []string{"{b}"}, blind: []string{"duckdb"}},
 	{name: "position deletes, then deletion vectors", props: mor, then: statements("DELETE FROM {table} WHERE id = 4", "ALTER TABLE {table} SET TBLPROPERTIES ('format-version' = '3')", "DELETE FROM {table} WHERE id = 1"), deletes: []string{"{b}"}, blind: []string{"duckdb"}},
 	{name: "equality deletes", then: func(t *testing.T, l *lake, engine, table string) {
@@ -66,10 +68,53 @@ var writtenBySpark = []written{
 	{name: "an evolved schema, and position deletes", props: mor, then: statements(
 		"ALTER TABLE {table} ADD COLUMN more string", "ALTER TABLE {table} RENAME COLUMN region TO area", deleted), deletes: []string{"{b}"}, wide: true},
 	{name: "coarser partitions before, and position deletes", props: mor, then: statements(
-		"ALTER TABLE {table} DROP PARTITION FIELD region", "INSERT INTO {table} SELECT /*+ COALESCE(1) */ * FROM VALUES (12, 'a', 'n12'), (15, 'b', 'n15'), (16, 'b', 'n16')", deleted+" OR id = 15", "ALTER TABLE {table} ADD PARTITION FIELD region"), deletes: []string{"{b}"}, kept: []int{16}},
+		"ALTER TABLE {table} DROP PARTITION FIELD region", "INSERT INTO {table} SELECT /*+ COALESCE(1) */ * FROM VALUES (12, 'a', 'n12'), (15, 'b', 'n15'), (16, 'b', 'n16')", deleted+" OR id = 15", "ALTER TABLE {table} ADD PARTITION FIELD region"), deletes: []string{"{b}"}, kept: []int{16}, a: []int{2, 3, 11, 12}},
 }
 
-// Tables as Spark leaves them, with deletes of every kind; then one region is replaced, with a declared slice
+// mergedWith merges rows of every sort into a copy of the table: 2 has another name, 4 was deleted, 5 is as it
+// was, 8 moves to another partition, 21 is new.
+func (l *lake) mergedWith(t *testing.T, r *reader, w written, table, spark string) {
+	name := table + "_merged"
+	l.twin(t, table, name)
+	args := []string{"load", "m.csv", "--table", name, "--mode", "merge", "--key", "id", "--output", "json"}
+	if w.column() != "region" {
+		args = append(args, "--columns", "id,area=region,name")
+	}
+	merge := func() (got receipt) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(l.icewright(t, args...)), &got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	got := merge()
+	if got.Status != "published" || got.RowsInserted != 2 || got.RowsUpdated != 2 || got.RowsUnchanged != 1 {
+		t.Errorf("the merge is %s: %d inserted, %d updated, %d unchanged", got.Status, got.RowsInserted, got.RowsUpdated, got.RowsUnchanged)
+	}
+	if got := merge(); got.Status != "unchanged" {
+		t.Errorf("the same merge again is %s", got.Status)
+	}
+	a := w.a
+	if a == nil {
+		a = []int{2, 3, 11}
+	}
+	want := w.model(slices.Concat(a, []int{4, 5, 6, 7, 8, 14, 21}, w.kept)...)
+	for i, cells := range want.rows {
+		switch cells[0] {
+		case num("2"):
+			want.rows[i][2] = str("x2")
+		case num("8"):
+			want.rows[i][1] = str("a")
+		}
+	}
+	for _, reader := range append([]string{spark}, engines...) {
+		if !slices.Contains(w.blind, reader) {
+			r.mustHoldFor(t, reader, l, name, want)
+		}
+	}
+}
+
+// Tables as Spark leaves them, with deletes of every kind; then rows are merged into it, and one region is replaced, with a declared slice
 // and without, and the whole table. Every reader sees the new rows and those of the other regions, no deleted row
 // comes back, and of the delete files those are left that others than the replaced rows need.
 func TestSparkDeletes(t *testing.T) {
@@ -78,6 +123,7 @@ func TestSparkDeletes(t *testing.T) {
 	l.put(t, "first.csv", "id\n1\n")
 	l.load(t, "interop.first", "first.csv", "--replace-table") // makes the catalog
 	l.put(t, "a.csv", "id,region,name\n21,a,n21\n22,a,n1\n")
+	l.put(t, "m.csv", "id,region,name\n2,a,x2\n4,b,n4\n5,b,n5\n8,a,n8\n21,a,n21\n")
 	for i, w := range writtenBySpark {
 		engine := []string{"spark35", "spark"}[i%2]
 		t.Run(w.name, func(t *testing.T) {
@@ -90,6 +136,7 @@ func TestSparkDeletes(t *testing.T) {
 				"INSERT INTO {table} SELECT id, region, 'n' || id FROM VALUES (1, 'a'), (2, 'a'), (3, 'a'), (4, 'b'), (5, 'b'), (6, 'b'), (7, 'c'), (8, 'c') AS t(id, region)",
 				"INSERT INTO {table} VALUES (11, 'a', 'n11'), (14, 'b', 'n14')")
 			w.then(t, l, engine, table)
+			t.Run("merged", func(t *testing.T) { l.mergedWith(t, r, w, table, []string{"spark", "spark35"}[i%2]) })
 			for _, how := range []struct {
 				name  string
 				args  []string
@@ -154,6 +201,7 @@ func (w written) model(ids ...int) model {
 			name = "n1"
 		case id == 7 || id == 8:
 			region = "c"
+		case id <= 3 || id == 11 || id == 12:
 		case id < 20:
 			region = "b"
 		}
