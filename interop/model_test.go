@@ -293,6 +293,7 @@ type filter struct {
 	want   int      // how many rows of the model match
 	old    bool     // a literal is before 1970
 	uuids  bool     // the column is of UUIDs
+	texts  bool     // the column is of strings
 	text   []string // canonical literals
 }
 
@@ -318,7 +319,7 @@ func (m model) filters() []filter {
 		}
 		slices.SortFunc(literals, func(a, b value) int { return col.kind.compare(a.want, b.want) })
 		add := func(op string, match func(any) bool, vs ...value) {
-			f := filter{Column: col.name, Op: op, uuids: col.yaml == "uuid"}
+			f := filter{Column: col.name, Op: op, uuids: col.yaml == "uuid", texts: col.yaml == "string"}
 			for _, v := range vs {
 				f.Values = append(f.Values, col.literal(v))
 				f.text = append(f.text, fmt.Sprint(v.want))

@@ -75,6 +75,38 @@ def count(catalog, table, filters):
     return [counts.get(i) for i in range(len(filters))]
 
 
+def meta(catalog, table):
+    """What the metadata tables say about the newest snapshot."""
+    session, quoted = _session(catalog), _quoted(table)
+    files = session.sql(f"SELECT record_count, readable_metrics FROM {quoted}.files WHERE content = 0")
+    columns = {f.name: {m.name: m.dataType for m in f.dataType} for f in files.schema["readable_metrics"].dataType}
+    rows = files.collect()
+
+    def of(name, metric):
+        values = (row.readable_metrics[name][metric] for row in rows)
+        return [canonical for v in values if (canonical := sparkvalues.canonical(v, columns[name][metric])) is not None]
+
+    def total(metric):
+        return {name: sum(map(int, values)) for name in columns if (values := of(name, metric))}
+
+    def asked(statement):
+        return session.sql(statement.replace("{table}", quoted)).collect()
+
+    partitions = asked("SELECT record_count FROM {table}.partitions")
+    return {
+        "records": sum(row.record_count for row in rows),
+        "files": len(rows),
+        "nulls": total("null_value_count"),
+        "nans": total("nan_value_count"),
+        "lower": {name: of(name, "lower_bound") for name in columns},
+        "upper": {name: of(name, "upper_bound") for name in columns},
+        "partition_records": sum(p.record_count for p in partitions),
+        "partitions": len(partitions),
+        "snapshots": [s.snapshot_id for s in asked("SELECT snapshot_id FROM {table}.snapshots ORDER BY committed_at")],
+        "entries": asked("SELECT count(*) AS n FROM {table}.entries WHERE status <> 2")[0].n,
+    }
+
+
 def batched(items, n):
     return [items[i : i + n] for i in range(0, len(items), n)]
 
@@ -211,6 +243,7 @@ REQUESTS = {
     "read": read,
     "total": total,
     "count": count,
+    "meta": meta,
     "delete_equal": delete_equal,
     "remove_orphans": remove_orphans,
 }

@@ -4,6 +4,7 @@ Importing this has PySpark hand out dates and timestamps in that form, instead o
 which end at the years 1 and 9999.
 """
 
+import json
 import struct
 from datetime import date, timedelta
 
@@ -43,5 +44,5 @@ def canonical(v, t):
     if isinstance(t, types.MapType):
         return sorted(([canonical(k, t.keyType), canonical(x, t.valueType)] for k, x in v.items()), key=str)
     if t.typeName() == "variant":
-        return v.toJson()
+        return json.dumps(json.loads(v.toJson()), ensure_ascii=False, separators=(",", ":"))
     return v  # booleans, strings; dates and timestamps, see above
