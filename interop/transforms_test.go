@@ -11,43 +11,9 @@ import (
 	"testing"
 )
 
-// partitionings are specs that together use every transform on every type it takes.
-var partitionings = []string{
-	// Not d: PyIceberg 0.12 reads a double in a partition as a float of 32 bits. Doubles that
-	// are such floats are in TestFloatsThatAreNoNumbers.
-	"b", "i", "l", "f", "dec", "wide", "day", "tod", "ts", "tz", "s", "u", "fx", "bin",
-	"bucket(4, id)", "bucket(3, i)", "bucket(3, dec)", "bucket(3, wide)", "bucket(3, day)", "bucket(3, tod)", "bucket(3, ts)",
-	"bucket(3, tz)", "bucket(5, s)", "bucket(3, u)", "bucket(3, fx)", "bucket(3, bin)",
-	"truncate(10, i)", "truncate(1000, l)", "truncate(50, dec)", "truncate(2, s)", "truncate(2, bin)",
-	"year(day)", "month(day)", "day(day)", "year(ts)", "month(ts)", "day(ts)", "hour(ts)",
-	"year(tz)", "month(tz)", "day(tz)", "hour(tz)",
-	"void(s)",
-	"day(tz), bucket(2, id), s", "void(s), b, truncate(3, s)",
-}
-
 // rowsOfWide is enough for every column to take each of its values, so that a load with
 // another seed touches every partition of the load before, whatever the transform.
 const rowsOfWide = 24
-
-func TestEveryTransform(t *testing.T) {
-	borrow := readers(t)
-	for _, by := range partitionings {
-		t.Run(by, func(t *testing.T) {
-			story(t, borrow(t), sqliteLake(t), by, columns, 2)
-		})
-	}
-}
-
-func TestFormatVersions(t *testing.T) {
-	borrow := readers(t)
-	for _, version := range []int{1, 3} {
-		for _, by := range []string{"", "s", "day(ts)", "bucket(4, id)", "truncate(2, s), b", "hour(tz), void(l)"} {
-			t.Run(fmt.Sprintf("v%d %s", version, by), func(t *testing.T) {
-				story(t, borrow(t), sqliteLake(t), by, columns, version)
-			})
-		}
-	}
-}
 
 func TestOnServers(t *testing.T) {
 	borrow := readers(t)
