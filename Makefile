@@ -62,7 +62,7 @@ fmt: $(GOLANGCI) ## write the files as lint wants them
 	$(GOLANGCI) fmt ./...
 
 docs: ## write what docs/ has from the code anew
-	go test ./internal/tally ./cmd/icewright ./catalog ./arrowconv ./derive ./source ./interop -run 'TestManual|TestDocs' -args -rewrite
+	go test ./internal/tally ./cmd/icewright ./catalog ./arrowconv ./derive ./source ./interop ./bench -run 'TestManual|TestDocs' -args -rewrite
 
 guarantees: ## docs/guarantees.md: count again what the guarantees survived, servers included
 	go test -p 1 -count=1 -tags interop,full -timeout 45m $$(dirname $(COUNTING) | sort -u) \
@@ -74,8 +74,9 @@ COUNTING  = $$(grep -rl --include='*_test.go' 'tally\.Of(' .)
 interop: ## against S3 servers, REST catalogs, PyIceberg, DuckDB and Spark
 	go test -tags interop,full -count=1 -timeout 45m ./interop/...
 
-bench: ## the benchmarks, with seeded data
-	go run ./bench
+# BENCH='-run lineitem-84' measures that case only; `go run ./bench -h` lists what there is.
+bench: ## docs/benchmarks.md: measured beside DuckDB, PyIceberg, Spark and iceberg-go, in half an hour
+	go run ./bench $(BENCH)
 
 fuzz: ## every fuzz target for FUZZTIME (default 20s)
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

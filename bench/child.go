@@ -4,20 +4,22 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"runtime/pprof"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
@@ -25,122 +27,178 @@ import (
 	"github.com/icewright/icewright/writer/stage"
 )
 
-// measure is what one child process found. The child makes the input in memory first, so that
-// only writing is timed; Base is the process's memory with the input alone.
-type measure struct {
-	Wall, User float64 // seconds
-	Base, Peak int64   // bytes resident
-	Rows       int64
-	In, Out    int64 // bytes of Arrow, of Parquet
-	Files      int
-	Digest     string
+// childJob is what bench has a process of its own do, in its working directory.
+type childJob struct {
+	// Digest is a directory of Parquet files to find the digest of, as rows of the schema file Schema.
+	Digest, Schema string
+	// Writer is what writes Rows made-up rows: stage, WriteRecords or pqarrow. Check reads them back.
+	Writer string
+	Rows   int
+	Check  bool
 }
 
-// child runs one case and prints its measure as JSON.
-func child(ctx context.Context, c config, writer string) error {
-	dir, err := os.MkdirTemp(c.dir, "bench-*")
-	if err != nil {
+func (j childJob) String() string {
+	text, _ := json.Marshal(j) // of strings and numbers
+	return string(text)
+}
+
+// child carries out a childJob and prints its measure.
+func child(ctx context.Context, text string, out io.Writer) (err error) {
+	var j childJob
+	if err := json.Unmarshal([]byte(text), &j); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	cat, err := catalog.Open(ctx, catalog.Config{Dir: dir, Home: dir})
-	if err != nil {
-		return err
-	}
-	defer cat.Close()
-	tbl, _, err := cat.CreateTable(ctx, table.Identifier{"bench", "orders"}, catalog.TableSpec{
-		Schema: ordersSchema(), PartitionBy: c.partitionBy(),
-	})
-	if err != nil {
-		return err
-	}
-	recs, size, err := orders(c.rows, c.batch, c.days)
-	if err != nil {
-		return err
-	}
-	m := measure{Rows: int64(c.rows), In: size}
-	debug.FreeOSMemory()
-	m.Base = resident("VmRSS")
-	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // VmHWM counts from here
-	if c.profile != "" {
-		f, err := os.Create(c.profile)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-	}
-	start, user := time.Now(), userTime()
-	var files []iceberg.DataFile
-	switch writer {
-	case "stage":
-		debug.SetMemoryLimit(heapInUse() + c.memory) // as the command does, beside the input
-		res, err := stage.Stage(ctx, tbl, asBatches(recs), stage.Options{Memory: c.memory, SpillDir: dir})
-		if err != nil {
-			return err
-		}
-		m.Digest = res.Digest.String()
-		for _, f := range res.Files {
-			files = append(files, f.DataFile)
-		}
-	case "WriteRecords":
-		for f, err := range table.WriteRecords(ctx, tbl, recs[0].Schema(), asRecords(recs)) {
-			if err != nil {
-				return err
+	var m measure
+	if j.Writer != "" {
+		m, err = writeInMemory(ctx, j)
+	} else {
+		var schema []byte
+		if schema, err = os.ReadFile(j.Schema); err == nil {
+			var parsed *iceberg.Schema
+			if parsed, err = arrowconv.ParseSchema(j.Schema, schema); err == nil {
+				m.Digest, err = digestBelow(ctx, j.Digest, parsed)
 			}
-			files = append(files, f)
-		}
-	default:
-		return fmt.Errorf("no writer %q", writer)
-	}
-	m.Wall, m.User = time.Since(start).Seconds(), userTime()-user
-	pprof.StopCPUProfile()
-	m.Peak = resident("VmHWM")
-	debug.SetMemoryLimit(1 << 62)
-	m.Files = len(files)
-	for _, f := range files {
-		m.Out += f.FileSizeBytes()
-	}
-	if c.check {
-		for i := range recs {
-			recs[i] = nil
-		}
-		if m.Digest, err = scanned(ctx, tbl, files); err != nil {
-			return err
 		}
 	}
-	return json.NewEncoder(os.Stdout).Encode(m)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(m)
 }
 
-// scanned is the digest of the rows of files as iceberg-go reads them.
-func scanned(ctx context.Context, tbl *table.Table, files []iceberg.DataFile) (string, error) {
-	tx := tbl.NewTransaction()
-	if err := tx.AddDataFiles(ctx, files, nil); err != nil {
-		return "", err
-	}
-	tbl, err := tx.Commit(ctx)
+// digestBelow is the digest of the rows of all Parquet files below dir.
+func digestBelow(ctx context.Context, dir string, schema *iceberg.Schema) (string, error) {
+	paths, err := parquetFiles(dir)
 	if err != nil {
 		return "", err
 	}
-	h, err := digest.NewHasher(tbl.Schema())
-	if err != nil {
-		return "", err
-	}
-	_, seq, err := tbl.Scan().ToArrowRecords(ctx)
+	h, err := digest.NewHasher(schema)
 	if err != nil {
 		return "", err
 	}
 	var sum digest.Sum
-	for rec, err := range seq {
+	for _, path := range paths {
+		f, err := os.Open(path)
 		if err != nil {
 			return "", err
 		}
-		sum = sum.Add(h.Sum(rec))
-		rec.Release()
+		info, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return "", err
+		}
+		in := arrowconv.Input{Name: path, Reader: f, At: f, Size: info.Size()}
+		for batch, err := range arrowconv.Read(ctx, in, schema, arrowconv.Options{Format: "parquet", Names: chosen(schema)}) {
+			if err != nil {
+				f.Close()
+				return "", err
+			}
+			sum = sum.Add(h.Sum(batch.RecordBatch))
+			batch.Release()
+		}
+		f.Close()
 	}
 	return sum.String(), nil
+}
+
+// chosen leaves columns out that the schema lacks.
+func chosen(schema *iceberg.Schema) arrowconv.Names {
+	var names arrowconv.Names
+	for _, f := range schema.Fields() {
+		names.Columns = append(names.Columns, arrowconv.ColumnChoice{Name: f.Name, From: f.Name})
+	}
+	return names
+}
+
+// writeInMemory makes rows in memory first, so that writing alone is measured. Base is the memory of the
+// process with the rows alone.
+func writeInMemory(ctx context.Context, j childJob) (measure, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return measure{}, err
+	}
+	cat, err := catalog.Open(ctx, catalog.Config{Dir: dir, Home: dir})
+	if err != nil {
+		return measure{}, err
+	}
+	defer cat.Close()
+	tbl, _, err := cat.CreateTable(ctx, table.Identifier{"bench", "orders"}, catalog.TableSpec{Schema: ordersSchema(), PartitionBy: "day(ordered_at)"})
+	if err != nil {
+		return measure{}, err
+	}
+	const days, memory = 30, 1 << 30
+	recs, size, err := orders(j.Rows, 65_536, days)
+	if err != nil {
+		return measure{}, err
+	}
+	m := measure{Rows: int64(j.Rows), In: size}
+	debug.FreeOSMemory()
+	m.Base = procBytes("/proc/self/status", "VmRSS")
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // VmHWM counts from here
+	start, user := time.Now(), userTime()
+	switch j.Writer {
+	case "stage":
+		debug.SetMemoryLimit(heapInUse() + memory) // as the command does, beside the input
+		_, err = stage.Stage(ctx, tbl, asBatches(recs), stage.Options{Memory: memory, SpillDir: dir})
+	case "WriteRecords":
+		for _, err = range table.WriteRecords(ctx, tbl, recs[0].Schema(), asRecords(recs)) {
+			if err != nil {
+				break
+			}
+		}
+	case "pqarrow":
+		err = writePqarrow(dir, recs)
+	default:
+		err = fmt.Errorf("no writer %q", j.Writer)
+	}
+	if err != nil {
+		return m, err
+	}
+	m.Wall, m.User = time.Since(start).Seconds(), userTime()-user
+	m.Peak = procBytes("/proc/self/status", "VmHWM")
+	debug.SetMemoryLimit(1 << 62)
+	paths, err := parquetFiles(dir)
+	if err != nil {
+		return m, err
+	}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return m, err
+		}
+		m.Out += info.Size()
+	}
+	m.Files = len(paths)
+	if j.Check {
+		clear(recs)
+		m.Digest, err = digestBelow(ctx, dir, ordersSchema())
+	}
+	return m, err
+}
+
+// writePqarrow writes every second batch to one file and the others to another, at once.
+func writePqarrow(dir string, recs []arrow.RecordBatch) error {
+	var group errgroup.Group
+	for half := range cores {
+		group.Go(func() error {
+			f, err := os.Create(filepath.Join(dir, fmt.Sprintf("half-%d.parquet", half)))
+			if err != nil {
+				return err
+			}
+			props := parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd))
+			w, err := pqarrow.NewFileWriter(recs[0].Schema(), f, props, pqarrow.DefaultWriterProps())
+			if err != nil {
+				return err
+			}
+			for i := half; i < len(recs); i += cores {
+				if err := w.WriteBuffered(recs[i]); err != nil {
+					return err
+				}
+			}
+			return w.Close() // and the file with it
+		})
+	}
+	return group.Wait()
 }
 
 func asBatches(recs []arrow.RecordBatch) iter.Seq2[arrowconv.Batch, error] {
@@ -179,19 +237,4 @@ func userTime() float64 {
 		return 0
 	}
 	return float64(u.Utime.Sec) + float64(u.Utime.Usec)/1e6
-}
-
-// resident reads a line of /proc/self/status, in bytes; 0 where there is none.
-func resident(key string) int64 {
-	text, err := os.ReadFile(filepath.Join("/proc", "self", "status"))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, key+":"); ok {
-			kb, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			return kb << 10
-		}
-	}
-	return 0
 }

@@ -1,14 +1,17 @@
-// Bench compares staging with iceberg-go's own partitioned writer, table.WriteRecords, on the
-// same shuffled rows. The two run in turn, each time in a process of its own, so that they
-// share the weather and not their memory. Both outputs are read back and must have the same
-// digest. It writes a table of medians to docs/benchmarks.md:
+// Bench measures icewright beside other programs that do the same work, on inputs that are the same on
+// every machine, and writes docs/benchmarks.md:
 //
-//	go run ./bench
-//	go run ./bench -rows 500000 -rounds 3 -out -
+//	go run ./bench                        every case, 5 rounds
+//	go run ./bench -run 'lineitem|s3'     the cases with such names; figures of others stay
+//	go run ./bench -scale 0.02 -rounds 2  a quick look; printed, and docs left alone
+//	go run ./bench -input events          write an input to standard output
+//
+// A case has contestants. In each round they run one after the other, so that they share the machine's
+// weather, each in a process of its own. A round before the first warms up; what each wrote in it is
+// read back and must have the same digest.
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,77 +20,110 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
+	"os/signal"
+	"path/filepath"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/icewright/icewright/bench/gen"
 )
 
-// config is one case.
-type config struct {
-	rows, batch, days int
-	memory            int64
-	dir               string
-	check             bool
-	profile           string
-}
-
-// partitionBy is nothing for a case of no days.
-func (c config) partitionBy() string {
-	if c.days <= 1 {
-		return ""
-	}
-	return "day(ordered_at)"
-}
-
 func main() {
-	if err := run(context.Background()); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
 		os.Exit(1)
 	}
 }
 
 func run(ctx context.Context) error {
-	var c config
-	flag.IntVar(&c.rows, "rows", 2_000_000, "rows of input")
-	flag.IntVar(&c.batch, "batch", 65_536, "rows of a batch")
-	flag.IntVar(&c.days, "days", 30, "with -child: days, each a partition")
-	flag.Int64Var(&c.memory, "memory", 1<<30, "memory bound of staging, in bytes")
-	flag.StringVar(&c.dir, "dir", "", "where tables go (default: the system's directory for temporary files)")
-	flag.BoolVar(&c.check, "check", false, "with -child: read the output back")
-	flag.StringVar(&c.profile, "cpuprofile", "", "with -child: write a CPU profile here")
-	cases := flag.String("cases", "1,30,1999", "days of each case, comma-separated")
-	rounds := flag.Int("rounds", 5, "rounds of each case; medians are shown")
-	out := flag.String("out", "docs/benchmarks.md", "file to write, - for standard output")
+	b := bench{log: os.Stderr}
+	pattern := flag.String("run", "", "regular expression for the names of the cases to run (default: all)")
+	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each case, after one that warms up; medians are shown")
+	flag.Float64Var(&b.scale, "scale", 1, "share of the rows; with another than 1 the docs are left alone")
+	flag.StringVar(&b.dir, "dir", "bench/out", "where inputs are kept and outputs go while they are measured")
+	render := flag.Bool("render", false, "write docs/benchmarks.md from the figures that docs/benchmarks/results.json has, and run nothing")
+	list := flag.Bool("list", false, "list the cases")
 	input := flag.String("input", "", "write this input of bench/gen to standard output (lineitem, events or flat-events), and do nothing else")
 	units := flag.Int("n", 0, "with -input: how many orders or events (default: as many as a full benchmark takes)")
-	writer := flag.String("child", "", "run one case with this writer (stage or WriteRecords) and print JSON")
+	job := flag.String("child", "", "run this job in the process and print what was measured (what bench calls itself with)")
 	flag.Parse()
-	if *input != "" {
+	switch {
+	case *input != "":
 		return generate(os.Stdout, *input, *units)
-	}
-	if *writer != "" {
-		return child(ctx, c, *writer)
-	}
-	var report bytes.Buffer
-	heading(&report, c, *rounds)
-	for _, text := range strings.Split(*cases, ",") {
-		days, err := strconv.Atoi(text)
-		if err != nil {
-			return fmt.Errorf("-cases: %w", err)
+	case *job != "":
+		return child(ctx, *job, os.Stdout)
+	case *list:
+		for _, c := range cases {
+			fmt.Printf("%-24s %s\n", c.name, c.title)
 		}
-		c.days = days
-		if err := compare(ctx, &report, c, *rounds); err != nil {
+		return nil
+	case *render:
+		all, err := readResults(filepath.Join("docs", "benchmarks", "results.json"))
+		if err != nil {
+			return err
+		}
+		return writeDocs("docs", all)
+	case b.rounds < 1 || b.scale <= 0 || b.scale > 1:
+		return errors.New("-rounds is 1 or more, -scale above 0 and at most 1")
+	}
+	chosen, err := choose(*pattern)
+	if err != nil {
+		return err
+	}
+	if b.dir, err = filepath.Abs(b.dir); err != nil {
+		return err
+	}
+	return b.runAll(ctx, chosen)
+}
+
+func choose(pattern string) ([]benchmark, error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("-run: %w", err)
+	}
+	var chosen []benchmark
+	for _, c := range cases {
+		if re.MatchString(c.name) {
+			chosen = append(chosen, c)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("-run %q: no case has such a name; -list lists them", pattern)
+	}
+	return chosen, nil
+}
+
+// runAll runs the cases. At full scale each goes into the docs as soon as it is done, so a run that is
+// interrupted loses the case that it was in and no other.
+func (b *bench) runAll(ctx context.Context, chosen []benchmark) error {
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	docs := "docs"
+	if b.scale != 1 {
+		docs = filepath.Join(b.dir, fmt.Sprintf("report-%g", b.scale)) // figures of two scales don't mix
+	}
+	for _, c := range chosen {
+		res, err := b.measure(ctx, c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		all, err := readResults(filepath.Join(docs, "benchmarks", "results.json"))
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(r result) bool { return r.Name == res.Name })
+		if err := writeDocs(docs, append(all, res)); err != nil {
 			return err
 		}
 	}
-	if *out == "-" {
-		_, err := os.Stdout.Write(report.Bytes())
-		return err
-	}
-	return os.WriteFile(*out, report.Bytes(), 0o644)
+	fmt.Fprintf(b.log, "written: %s\n", filepath.Join(docs, "benchmarks.md"))
+	return nil
 }
 
 // generate writes an input of bench/gen.
@@ -103,112 +139,26 @@ func generate(w io.Writer, name string, n int) error {
 	return in.Write(w, n)
 }
 
-func heading(w io.Writer, c config, rounds int) {
-	fmt.Fprintf(w, `# Benchmarks
-
-Written by `+"`make bench`"+`; every figure was measured in one run of it. Staging is icewright's
-`+"`writer/stage`"+`, WriteRecords is iceberg-go's `+"`table.WriteRecords`"+` with its defaults. Both write
-the same %d shuffled rows of 12 columns, handed over as Arrow batches of %d rows, to zstd
-Parquet on a local disk, in turn and each in a process of its own: %d rounds, medians shown.
-The rows read back from both have the same digest. Memory is the peak of the resident set
-above what the process had with the input alone; staging was told to keep to %s.
-
-Machine: %s, %d cores used, %s/%s, %s.
-
-`, c.rows, c.batch, rounds, mib(c.memory), processor(), runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH, runtime.Version())
+// readResults reads the figures of earlier runs; there are none where there is no file.
+func readResults(path string) ([]result, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	var all []result
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return all, nil
 }
 
-// compare runs one case and adds its table to the report.
-func compare(ctx context.Context, w io.Writer, c config, rounds int) error {
-	writers := []string{"stage", "WriteRecords"}
-	all := map[string][]measure{}
-	for round := range rounds {
-		c.check = round == 0
-		for _, name := range writers {
-			m, err := spawn(ctx, c, name)
-			if err != nil {
-				return fmt.Errorf("%s, %d days: %w", name, c.days, err)
-			}
-			fmt.Fprintf(os.Stderr, "%4d days, round %d, %-12s %6.2f s wall, %6.2f s user, +%s, %d files\n",
-				c.days, round+1, name, m.Wall, m.User, mib(m.Peak-m.Base), m.Files)
-			all[name] = append(all[name], m)
-		}
-		if a, b := all["stage"][round].Digest, all["WriteRecords"][round].Digest; c.check && a != b {
-			return fmt.Errorf("%d days: the writers' rows differ: digests %s and %s", c.days, a, b)
-		}
-	}
-	fmt.Fprintf(w, "## %s\n\n", title(c))
-	fmt.Fprintln(w, "| | wall s | user s | memory | rows/s | MB/s of Arrow | output MB | files |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|")
-	for _, name := range writers {
-		ms := all[name]
-		wall := median(ms, func(m measure) float64 { return m.Wall })
-		fmt.Fprintf(w, "| %s | %.2f | %.2f | %s | %.0f | %.0f | %.1f | %d |\n", name, wall,
-			median(ms, func(m measure) float64 { return m.User }),
-			mib(int64(median(ms, func(m measure) float64 { return float64(m.Peak - m.Base) }))),
-			float64(ms[0].Rows)/wall, float64(ms[0].In)/1e6/wall, float64(ms[0].Out)/1e6, ms[0].Files)
-	}
-	wall := func(m measure) float64 { return m.Wall }
-	var ratios []float64
-	for i := range all["stage"] {
-		ratios = append(ratios, all["WriteRecords"][i].Wall/all["stage"][i].Wall)
-	}
-	fmt.Fprintf(w, "\nStaging is %.2f times as fast (medians; %.2f to %.2f by round).\n\n",
-		median(all["WriteRecords"], wall)/median(all["stage"], wall), slices.Min(ratios), slices.Max(ratios))
-	return nil
-}
-
-func title(c config) string {
-	if c.days <= 1 {
-		return "Unpartitioned"
-	}
-	return fmt.Sprintf("%d partitions", c.days+1)
-}
-
-func spawn(ctx context.Context, c config, writer string) (measure, error) {
-	self, err := os.Executable()
+// commit says which state of the code was measured.
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
 	if err != nil {
-		return measure{}, err
+		return "unknown"
 	}
-	cmd := exec.CommandContext(ctx, self, "-child", writer,
-		"-rows", strconv.Itoa(c.rows), "-batch", strconv.Itoa(c.batch), "-days", strconv.Itoa(c.days),
-		"-memory", strconv.FormatInt(c.memory, 10), "-dir", c.dir, "-check="+strconv.FormatBool(c.check))
-	cmd.Stderr = os.Stderr
-	text, err := cmd.Output()
-	if err != nil {
-		return measure{}, err
-	}
-	var m measure
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, errors.Join(errors.New("output of the child"), err)
-	}
-	return m, nil
-}
-
-func median(ms []measure, of func(measure) float64) float64 {
-	vals := make([]float64, len(ms))
-	for i, m := range ms {
-		vals[i] = of(m)
-	}
-	slices.Sort(vals)
-	if n := len(vals); n%2 == 0 {
-		return (vals[n/2-1] + vals[n/2]) / 2
-	}
-	return vals[len(vals)/2]
-}
-
-func mib(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
-
-// processor is the model of the machine's processor, where the system tells.
-func processor() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown processor"
-	}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown processor"
+	return strings.TrimSpace(string(out))
 }

