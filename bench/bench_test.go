@@ -222,6 +222,14 @@ func TestSmoke(t *testing.T) {
 	if _, err := b.measure(t.Context(), c); err == nil || !strings.Contains(err.Error(), "other rows") {
 		t.Errorf("a contestant wrote its rows twice: error %v", err)
 	}
+	// Such a case takes no others with it, and writes no figures.
+	c.name = "lineitem-1"
+	if err := b.runAll(t.Context(), []benchmark{c, {name: "version", contestants: []contestant{{ours, version{}}}}}); err == nil || !strings.Contains(err.Error(), "lineitem-1: ") {
+		t.Errorf("error %v", err)
+	}
+	if all, err := readResults(filepath.Join(dir, "report-0.001", "benchmarks", "results.json")); err != nil || len(all) != 1 || all[0].Name != "version" {
+		t.Errorf("figures %+v, %v", all, err)
+	}
 	m := benchmark{name: "memory", contestants: []contestant{
 		{ours, inMemory{Writer: "stage"}}, {"WriteRecords", inMemory{Writer: "WriteRecords"}}, {"pqarrow", inMemory{Writer: "pqarrow"}},
 	}}

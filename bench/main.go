@@ -78,6 +78,9 @@ func run(ctx context.Context) error {
 	if b.dir, err = filepath.Abs(b.dir); err != nil {
 		return err
 	}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
 	return b.runAll(ctx, chosen)
 }
 
@@ -99,19 +102,23 @@ func choose(pattern string) ([]benchmark, error) {
 }
 
 // runAll runs the cases. At full scale each goes into the docs as soon as it is done, so a run that is
-// interrupted loses the case that it was in and no other.
+// interrupted loses the case that it was in and no other. A case that fails leaves its figures as they were, and the
+// others go on; the error at the end names all of them.
 func (b *bench) runAll(ctx context.Context, chosen []benchmark) error {
-	if err := b.prepare(ctx); err != nil {
-		return err
-	}
 	docs := "docs"
 	if b.scale != 1 {
 		docs = filepath.Join(b.dir, fmt.Sprintf("report-%g", b.scale)) // figures of two scales don't mix
 	}
+	var failed []error
 	for _, c := range chosen {
 		res, err := b.measure(ctx, c)
 		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+			failed = append(failed, fmt.Errorf("%s: %w", c.name, err))
+			fmt.Fprintln(b.log, failed[len(failed)-1])
+			if ctx.Err() != nil {
+				break
+			}
+			continue
 		}
 		all, err := readResults(filepath.Join(docs, "benchmarks", "results.json"))
 		if err != nil {
@@ -123,7 +130,7 @@ func (b *bench) runAll(ctx context.Context, chosen []benchmark) error {
 		}
 	}
 	fmt.Fprintf(b.log, "written: %s\n", filepath.Join(docs, "benchmarks.md"))
-	return nil
+	return errors.Join(failed...)
 }
 
 // generate writes an input of bench/gen.
