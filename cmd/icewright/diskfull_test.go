@@ -32,15 +32,20 @@ func TestDiskFull(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}
-	many := map[string]int{"x": 60_000, "z": 100}
-	spilling := scene{name: "spill", rows: map[string]int{"x": 1_000_000}, args: []string{"--memory", "64MiB"}, first: true, by: "bucket(60, n)"}
+	// Files of a size that does not depend on how well they are encoded.
+	plain := []string{"--table-prop", "icewright.parquet-encodings=plain", "--table-prop", "write.parquet.compression-codec=uncompressed"}
+	props := map[string]string{"icewright.parquet-encodings": "plain", "write.parquet.compression-codec": "uncompressed"}
+	many := map[string]int{"x": 200_000, "z": 100}
+	spilling := scene{
+		name: "spill", rows: map[string]int{"x": 2_000_000}, args: append([]string{"--memory", "64MiB"}, plain...), first: true, by: "bucket(60, n)",
+	}
 	for _, c := range []struct {
 		scene
 		limit int
 		says  string
 	}{
-		{scene{name: "data file", rows: many}, 1 << 20, "stage "},
-		{scene{name: "first load", rows: many, first: true}, 1 << 20, "stage "},
+		{scene{name: "data file", rows: many, props: props}, 1 << 20, "stage "},
+		{scene{name: "first load", rows: many, args: plain, first: true}, 1 << 20, "stage "},
 		{spilling, 4 << 20, "--spill-dir"},
 		{scene{name: "catalog", rows: map[string]int{"x": 150, "z": 50}}, 1 << 10, ""},
 		{scene{name: "catalog's index", rows: map[string]int{"x": 150, "z": 50}}, 31 << 10, ""},

@@ -113,7 +113,12 @@ func TestCompletion(t *testing.T) {
 		j := job.Job{Sources: []string{"x.csv"}, Table: "a.b", Slice: "c = 1"}
 		switch flag {
 		case "mode":
-			j.Mode = job.Mode(value)
+			if j.Mode = job.Mode(value); j.Mode != job.Replace {
+				j.Slice = ""
+			}
+			if j.Mode == job.Merge {
+				j.Key = []string{"c"}
+			}
 		case "format":
 			j.Format = arrowconv.Format(value)
 		case "outside":
@@ -134,7 +139,7 @@ func TestCompletion(t *testing.T) {
 		return lines[:len(lines)-1], lines[len(lines)-1]
 	}
 	for flag, want := range map[string]string{
-		"mode": "replace", "outside": "fail drop", "on-empty": "fail keep clear", "output": "text json",
+		"mode": "replace merge append", "outside": "fail drop", "on-empty": "fail keep clear", "output": "text json",
 		"progress": "auto bar log json none", "format": "", "table": "",
 	} {
 		values, directive := complete("load", "--"+flag, "")
