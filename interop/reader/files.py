@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.conversions import from_bytes
 from pyiceberg.table.sorting import NullOrder, SortDirection
-from pyiceberg.types import BinaryType, DoubleType, FixedType, FloatType, PrimitiveType, StringType
+from pyiceberg.types import BinaryType, DoubleType, FixedType, FloatType, PrimitiveType, StringType, UUIDType
 
 from reader import ice
 
@@ -84,7 +84,12 @@ def _check_metrics(f, field, values):
         if lower is not None or upper is not None:
             yield f"{name}: bounds {lower} {upper} of no value"
         return
-    if lower is None and not (isinstance(t, (StringType, BinaryType))):
+    wanted = not isinstance(t, (StringType, BinaryType))
+    if isinstance(t, UUIDType):
+        wanted = _halves(min(present)) == min(map(_halves, present))
+        if (lower is not None) != wanted or (upper is not None) != (_halves(max(present)) == max(map(_halves, present))):
+            yield f"{name}: bounds {lower} {upper}, with Java's order and the others'"
+    if lower is None and wanted:
         yield f"{name}: no lower bound"
     cut = isinstance(t, (StringType, BinaryType, FixedType))
     if lower is not None:
@@ -95,6 +100,12 @@ def _check_metrics(f, field, values):
         high = from_bytes(t, upper)
         if high < max(present) or (not cut and high != max(present)):
             yield f"{name}: upper bound {high!r}, the greatest value is {max(present)!r}"
+
+
+def _halves(v):
+    """A UUID in the order of Java, which has two signed numbers."""
+    b = v.bytes if isinstance(v, uuid.UUID) else v
+    return int.from_bytes(b[:8], "big", signed=True), int.from_bytes(b[8:], "big", signed=True)
 
 
 def _check_partition(t, f, columns):
