@@ -75,7 +75,7 @@ interop: ## against S3 servers, REST catalogs, PyIceberg, DuckDB and Spark
 	go test -tags interop,full -count=1 -timeout 45m ./interop/...
 
 # BENCH='-run lineitem-84' measures that case only; `go run ./bench -h` lists what there is.
-bench: ## docs/benchmarks.md: measured beside DuckDB, PyIceberg, Spark and iceberg-go, in half an hour
+bench: ## docs/benchmarks.md: measured beside DuckDB, PyIceberg, Spark and iceberg-go
 	go run ./bench $(BENCH)
 
 fuzz: ## every fuzz target for FUZZTIME (default 20s)

@@ -193,9 +193,6 @@ func TestUnknownNames(t *testing.T) {
 // A case at a thousandth of its size, with nothing but Go: the program is built, runs in its own process, and what it
 // wrote is read back. A contestant that wrote other rows ends the run.
 func TestSmoke(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the program")
-	}
 	dir := t.TempDir()
 	b := bench{log: io.Discard, rounds: 1, scale: 0.001, dir: dir, tools: &stack.Tools{Dir: dir, Log: io.Discard}}
 	var err error

@@ -65,23 +65,9 @@ func (b *binder) bind(e expr) (node, error) {
 			n.text = &v
 			n.array = func(r *rows) arrow.Array { return r.strings(func(int) (string, bool) { return v, true }) }
 		case int64:
-			n.array = func(r *rows) arrow.Array {
-				b := array.NewInt64Builder(r.alloc)
-				defer b.Release()
-				for range r.n {
-					b.Append(v)
-				}
-				return b.NewArray()
-			}
+			n.array = constant(array.NewInt64Builder, v)
 		case bool:
-			n.array = func(r *rows) arrow.Array {
-				b := array.NewBooleanBuilder(r.alloc)
-				defer b.Release()
-				for range r.n {
-					b.Append(v)
-				}
-				return b.NewArray()
-			}
+			n.array = constant(array.NewBooleanBuilder, v)
 		}
 		return n, nil
 	}
@@ -339,5 +325,21 @@ func release(arrays []arrow.Array) {
 		if a != nil {
 			a.Release()
 		}
+	}
+}
+
+// constant makes a column of one value.
+func constant[T any, B interface {
+	Append(T)
+	NewArray() arrow.Array
+	Release()
+}](builder func(memory.Allocator) B, v T) func(*rows) arrow.Array {
+	return func(r *rows) arrow.Array {
+		b := builder(r.alloc)
+		defer b.Release()
+		for range r.n {
+			b.Append(v)
+		}
+		return b.NewArray()
 	}
 }

@@ -107,7 +107,7 @@ func descriptionText(d job.Description, most int) string {
 		b.WriteByte('\n')
 		rows = [][]string{{"property", "value"}}
 		for _, k := range slices.Sorted(maps.Keys(d.Properties)) {
-			rows = append(rows, []string{k, d.Properties[k]})
+			rows = append(rows, []string{k, shortened(d.Properties[k])})
 		}
 		b.WriteString(aligned("", rows))
 	}
@@ -211,4 +211,15 @@ func refText(r job.Ref) string {
 		text += ", snapshots for " + days(*r.MaxSnapshotAgeMs)
 	}
 	return text
+}
+
+// shortened is a value as a table for people has room for it: properties such as the run keys of appends get long.
+// With --output json values are whole.
+func shortened(value string) string {
+	const most = 200
+	text := []rune(oneLine(value))
+	if len(text) <= most {
+		return string(text)
+	}
+	return fmt.Sprintf("%s… (%s characters)", string(text[:most]), grouped(int64(len(text))))
 }

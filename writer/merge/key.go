@@ -190,19 +190,11 @@ func (k *keys) column(to []fingerprint, at int, c keyColumn, arr arrow.Array) er
 		for i := range to {
 			k.fixed(&to[i], at, a.Value(i))
 		}
-	case *array.String:
+	case array.StringLike:
 		for i := range to {
 			k.text(&to[i], at, a.Value(i))
 		}
-	case *array.Binary:
-		for i := range to {
-			k.bytes(&to[i], at, a.Value(i))
-		}
-	case *array.LargeString:
-		for i := range to {
-			k.text(&to[i], at, a.Value(i))
-		}
-	case *array.LargeBinary:
+	case interface{ Value(int) []byte }: // binary of either size
 		for i := range to {
 			k.bytes(&to[i], at, a.Value(i))
 		}
