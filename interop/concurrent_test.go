@@ -4,8 +4,8 @@ package interop
 
 import (
 	"fmt"
+	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -159,26 +159,35 @@ func holdsEither(got contents, models ...model) bool {
 	return slices.ContainsFunc(models, func(m model) bool { return slices.Equal(rows, m.canonical()) })
 }
 
+// TestSignalledLoadsCleanUp: the load has files in storage and waits for more rows when the signal comes, so it
+// is in the midst of staging however fast the machine is.
 func TestSignalledLoadsCleanUp(t *testing.T) {
 	r := newReader(t)
+	text := events("2024-01-15", 300_000, 1).csv()
 	for _, backend := range backends {
 		for signal, code := range signals {
 			t.Run(fmt.Sprintf("%s %v", backend.name, signal), func(t *testing.T) {
 				l := backend.open(t)
 				table := l.table(t)
-				args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date"}
+				args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date",
+					"--table-prop", "write.target-file-size-bytes=1000", "--table-prop", "write.parquet.row-group-limit=20000"}
 				other := events("2024-01-14", 10, 1)
 				l.load(t, table, l.put(t, "other.csv", other.csv()), args...)
-				l.put(t, "in.csv", events("2024-01-15", 1_000_000, 1).csv())
 				stored := len(l.files(t, table))
 
-				p := l.start(t, loadArgs(table, "in.csv", append(args, "--progress", "json")...)...)
-				for deadline := time.Now().Add(time.Minute); !strings.Contains(p.stderr.String(), `"progress":"stage"`); time.Sleep(5 * time.Millisecond) {
+				in, out, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := l.startWith(t, in, loadArgs(table, "-", append(args, "--format", "csv")...)...)
+				in.Close()
+				defer out.Close()
+				go func() { _, _ = out.WriteString(text) }() // fails where the load ends sooner
+				for deadline := time.Now().Add(time.Minute); len(l.files(t, table)) == stored; time.Sleep(5 * time.Millisecond) {
 					if time.Now().After(deadline) {
-						t.Fatalf("the load does not begin to stage\n%s", &p.stderr)
+						t.Fatalf("the load stages no file\n%s", &p.stderr)
 					}
 				}
-				time.Sleep(100 * time.Millisecond) // well into it
 				if err := p.Process.Signal(signal); err != nil {
 					t.Fatal(err)
 				}
