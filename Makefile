@@ -62,7 +62,7 @@ fmt: $(GOLANGCI) ## write the files as lint wants them
 	$(GOLANGCI) fmt ./...
 
 docs: ## write what docs/ has from the code anew
-	go test ./internal/tally ./cmd/icewright ./catalog ./arrowconv ./derive ./source ./interop ./bench -run 'TestManual|TestDocs' -args -rewrite
+	go test ./internal/tally ./cmd/icewright ./job ./catalog ./arrowconv ./derive ./source ./interop ./bench -run 'TestManual|TestDocs' -args -rewrite
 
 guarantees: ## docs/guarantees.md: count again what the guarantees survived, servers included
 	go test -p 1 -count=1 -tags interop,full -timeout 45m $$(dirname $(COUNTING) | sort -u) \

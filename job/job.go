@@ -171,12 +171,17 @@ type Job struct {
 	// AllowDuplicates has mode Append add the rows whether or not they were added before. Default: false, once
 	// under RunKey.
 	AllowDuplicates bool
-	// Key are the columns that tell rows apart when they are merged, in one or several lists with commas between.
-	// Mode Merge needs it; others have none.
+	// Key are the columns that tell rows apart, in one or several lists with commas between.
+	// Modes Merge and Insert need it; others have none.
 	Key []string
 	// LatestBy is the column that picks one of several input rows with a key: the greatest. Default, "": such
-	// rows are an error.
+	// rows are an error, or in mode Insert the first counts.
 	LatestBy string
+	// Window is how far apart in the column EventTime two rows with one key may be that are taken for one event,
+	// in mode Insert: "24h", "7d". The default, "", takes all rows with one key for one. Needs EventTime.
+	Window string
+	// EventTime is the column of dates or timestamps that Window is about. Default, "": none.
+	EventTime string
 	// IfNewer is the column by which a row that is older than the table's changes nothing. Default, "": none.
 	IfNewer string
 	// DeleteWhen is the condition on input rows that delete the row with their key: "op = 'd'". Its columns
@@ -256,6 +261,7 @@ type settings struct {
 	paths      source.PathColumns
 	evolve     catalog.Evolve
 	key        []string
+	window     time.Duration
 	ignore     []string
 	derive     derive.List
 }
@@ -371,7 +377,7 @@ func (j Job) check() (s settings, err error) {
 	if j.TrustFingerprint && j.Rejects != "" {
 		return s, usage("rows that were set aside are in no snapshot, so they have to be read again", "--trust-fingerprint and --rejects exclude one another")
 	}
-	if j.TrustFingerprint && j.mode() != Replace && j.mode() != Merge {
+	if j.TrustFingerprint && j.mode() == Append {
 		return s, usage("it is for replace and merge", "--trust-fingerprint is not for --mode %s", j.mode())
 	}
 	if j.Memory < 0 || (j.Memory > 0 && j.Memory < minMemory) {

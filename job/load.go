@@ -123,8 +123,11 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		rec.Slice = owned.String()
 	}
 	rec.Job = writer.JobName(tbl.Identifier(), string(j.mode()), owned)
-	if j.mode() == Merge {
+	switch j.mode() {
+	case Merge:
 		rec.Job = writer.MergeName(tbl.Identifier(), s.key)
+	case Insert:
+		rec.Job = writer.InsertName(tbl.Identifier(), s.key)
 	}
 	if rec.RunKey == "" && j.mode() != Append { // whose rows name it
 		rec.RunKey = rec.Job
@@ -157,6 +160,9 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		Memory: j.Memory, SpillDir: j.SpillDir, Workers: j.Workers,
 		Job: rec.Job, RunKey: rec.RunKey, Attempt: j.Attempt, Started: started, Fingerprint: fingerprint,
 		DryRun: j.DryRun, Progress: j.Progress, Publish: publish.Options{Now: j.Now},
+	}
+	if j.mode() == Insert {
+		o.Insert = &writer.Insert{Key: s.key, LatestBy: j.LatestBy, EventTime: j.EventTime, Window: s.window}
 	}
 	if j.mode() == Append {
 		o.Append = &writer.Append{AllowDuplicates: j.AllowDuplicates}

@@ -16,7 +16,7 @@ import (
 )
 
 // modes are the modes that this version carries out.
-var modes = []Mode{Replace, Merge, Append}
+var modes = []Mode{Replace, Merge, Insert, Append}
 
 // checkMode settles the mode, and refuses what belongs to another one.
 func (j Job) checkMode(s *settings) error {
@@ -35,30 +35,36 @@ func (j Job) checkMode(s *settings) error {
 	for _, f := range []struct {
 		flag  string
 		given bool
-		of    Mode
+		of    []Mode
 	}{
-		{"--key", len(s.key) > 0, Merge},
-		{"--latest-by", j.LatestBy != "", Merge},
-		{"--if-newer", j.IfNewer != "", Merge},
-		{"--delete-when", j.DeleteWhen != "", Merge},
-		{"--ignore-columns", len(s.ignore) > 0, Merge},
-		{"--allow-duplicates", j.AllowDuplicates, Append},
-		{"--slice", j.Slice != "", Replace},
-		{"--outside", j.Outside != "", Replace},
-		{"--on-empty", j.OnEmpty != "", Replace},
-		{"--replace-table", j.ReplaceTable, Replace},
-		{"--max-shrink", j.MaxShrink != "", Replace},
-		{"--allow-shrink", j.AllowShrink, Replace},
-		{"--compare-rows", j.CompareRows, Replace},
+		{"--key", len(s.key) > 0, []Mode{Merge, Insert}},
+		{"--latest-by", j.LatestBy != "", []Mode{Merge, Insert}},
+		{"--if-newer", j.IfNewer != "", []Mode{Merge}},
+		{"--delete-when", j.DeleteWhen != "", []Mode{Merge}},
+		{"--ignore-columns", len(s.ignore) > 0, []Mode{Merge}},
+		{"--window", j.Window != "", []Mode{Insert}},
+		{"--event-time", j.EventTime != "", []Mode{Insert}},
+		{"--allow-duplicates", j.AllowDuplicates, []Mode{Append}},
+		{"--slice", j.Slice != "", []Mode{Replace}},
+		{"--outside", j.Outside != "", []Mode{Replace}},
+		{"--on-empty", j.OnEmpty != "", []Mode{Replace}},
+		{"--replace-table", j.ReplaceTable, []Mode{Replace}},
+		{"--max-shrink", j.MaxShrink != "", []Mode{Replace}},
+		{"--allow-shrink", j.AllowShrink, []Mode{Replace}},
+		{"--compare-rows", j.CompareRows, []Mode{Replace}},
 	} {
-		if f.given && j.mode() != f.of {
-			return usage("say --mode "+string(f.of)+", or leave it out", "%s belongs to --mode %s, and the mode is %s", f.flag, f.of, j.mode())
+		if f.given && !slices.Contains(f.of, j.mode()) {
+			of := string(f.of[0])
+			if len(f.of) > 1 {
+				of += " or " + string(f.of[1])
+			}
+			return usage("say --mode "+of+", or leave it out", "%s belongs to --mode %s, and the mode is %s", f.flag, of, j.mode())
 		}
 	}
-	if j.mode() == Merge && len(s.key) == 0 {
-		return usage("name the columns that tell rows apart: --key order_id", "--mode merge needs --key")
+	if (j.mode() == Merge || j.mode() == Insert) && len(s.key) == 0 {
+		return usage("name the columns that tell rows apart: --key order_id", "--mode %s needs --key", j.mode())
 	}
-	return nil
+	return j.checkWindow(s)
 }
 
 // listed takes lists apart: "a,b", "c" is a, b, c.

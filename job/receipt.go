@@ -43,10 +43,12 @@ type Receipt struct {
 	RowsDeleted       int64 `json:"rows_deleted"`
 	// RowsKept are rows outside the slice that were carried over from files that straddled it: FilesRewritten.
 	RowsKept int64 `json:"rows_kept"`
+	// RowsLate are those of RowsInserted that are older than the newest row of the table by more than the window.
+	RowsLate int64 `json:"rows_late"`
 	// DuplicatesAllowed says that an append did not look whether its rows were there already.
 	DuplicatesAllowed bool `json:"duplicates_allowed"`
 
-	// FilesConsidered are the live data files of a merge's base, FilesPruned those that metadata proved to have
+	// FilesConsidered are the live data files of the base of a merge or an insert, FilesPruned those that metadata proved to have
 	// none of the keys, FilesRead those whose keys were read.
 	FilesConsidered int `json:"files_considered"`
 	FilesPruned     int `json:"files_pruned"`
@@ -123,7 +125,7 @@ func (r *Receipt) fill(res writer.Result) {
 	maps.Copy(r.Stages, res.Seconds)
 	r.SchemaChanges = append(r.SchemaChanges, res.SchemaChanges...)
 	r.RowsStale, r.RowsDeleted, r.DuplicatesDropped = res.RowsStale, res.RowsDeleted, res.DuplicatesDropped
-	r.RowsInserted, r.RowsUpdated = res.RowsInserted, res.RowsUpdated
+	r.RowsInserted, r.RowsUpdated, r.RowsLate = res.RowsInserted, res.RowsUpdated, res.RowsLate
 	if res.Matched != nil {
 		r.fillMerge(res)
 	}

@@ -27,13 +27,13 @@ import (
 )
 
 // Load writes the rows of in to the table and publishes them, replacing the slice they fall in, or with
-// Options.Merge the rows that have their keys; under Options.Append they are added, once.
+// Options.Merge the rows that have their keys; with Options.Insert only those are added whose keys are not there; under Options.Append they are added, once.
 // It takes over in's batches. tbl is the table as the caller saw it before it opened the input:
 // what others publish from then on may fence this attempt. Errors wrap the sentinels of the
 // rooms. After every error but publish.ErrUnknown, nothing of the run is left.
 func Load(ctx context.Context, cat publish.Catalog, tbl *table.Table, in iter.Seq2[arrowconv.Batch, error], o Options) (Result, error) {
 	r := newRun(cat, tbl, o)
-	if o.Merge != nil {
+	if o.Merge != nil || o.Insert != nil {
 		return r.merge(ctx, in)
 	}
 	if err := r.stage(ctx, in); err != nil {
@@ -71,6 +71,8 @@ func newRun(cat publish.Catalog, tbl *table.Table, o Options) *run {
 		switch {
 		case o.Merge != nil:
 			o.Job = MergeName(tbl.Identifier(), o.Merge.Key)
+		case o.Insert != nil:
+			o.Job = InsertName(tbl.Identifier(), o.Insert.Key)
 		case o.Append != nil:
 			o.Job = JobName(tbl.Identifier(), "append", nil)
 		default:

@@ -93,15 +93,7 @@ func (m *merging) take(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]
 			return err
 		}
 	}
-	m.input, err = merge.NewInput(m.staging.Schema(), merge.Options{
-		Key: m.o.Merge.Key, LatestBy: m.o.Merge.LatestBy, IfNewer: m.o.Merge.IfNewer, DeleteWhen: m.o.Merge.DeleteWhen, Ignore: m.o.Merge.Ignore,
-		Specs: m.staging.Metadata().PartitionSpecs(),
-		Partitions: func(schema *iceberg.Schema, spec iceberg.PartitionSpec) (merge.Partitions, error) {
-			return stage.NewPartitions(schema, spec)
-		},
-		Memory: m.o.Memory / 2, SpillDir: m.o.SpillDir, Workers: m.o.Workers,
-	})
-	if err != nil {
+	if m.input, err = merge.NewInput(m.staging.Schema(), m.matching()); err != nil {
 		return err
 	}
 	m.matcher = merge.NewMatcher(m.input)
@@ -187,7 +179,7 @@ func (m *merging) match(ctx context.Context, base *table.Table) (*merge.Plan, *t
 	res.FilesRead += p.Read
 	res.RowsInserted, res.RowsUpdated, res.RowsDeleted = p.Counts[merge.Inserted], p.Counts[merge.Updated], p.Counts[merge.Deleted]
 	res.RowsUnchanged, res.RowsStale, res.DuplicatesDropped = p.Counts[merge.Unchanged], p.Counts[merge.Stale], p.Counts[merge.Dropped]
-	res.RowsWritten = res.RowsInserted + res.RowsUpdated
+	res.RowsWritten, res.RowsLate = res.RowsInserted+res.RowsUpdated, p.Late
 	res.SchemaChanges = nil // without a row to publish the schema stays as well
 	if !p.Unchanged() {
 		res.SchemaChanges = drift.Changes

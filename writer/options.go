@@ -24,6 +24,9 @@ type Options struct {
 	// Merge matches rows by key in place of replacing a slice. The options from Slice to CompareRows are then
 	// not looked at. The default, nil, replaces.
 	Merge *Merge
+	// Insert adds the rows whose keys are not there. The options from Slice to CompareRows are then not looked at.
+	// The default, nil, replaces.
+	Insert *Insert
 	// Append adds the rows, once under the RunKey, in place of replacing a slice. The options from Slice to
 	// CompareRows are then not looked at. The default, nil, replaces.
 	Append *Append
@@ -95,10 +98,12 @@ type Result struct {
 
 	RowsRead, RowsWritten, RowsUnchanged, RowsRejected, RowsFiltered int64
 	// Of a merge: RowsWritten are RowsInserted and RowsUpdated. RowsDeleted are input rows that deleted one of
-	// the table, RowsStale those older than what is there.
+	// the table, RowsStale those older than what is there. An insert has RowsInserted and RowsUnchanged.
 	RowsInserted, RowsUpdated, RowsDeleted, RowsStale, DuplicatesDropped int64
-	BytesRead                                                            int64
-	// Plan is the last plan made: partitions before and after, files that come and go. nil for a merge, whose
+	// RowsLate are those of RowsInserted that are older than the newest row of the table by more than the window.
+	RowsLate  int64
+	BytesRead int64
+	// Plan is the last plan made: partitions before and after, files that come and go. nil for a merge or an insert, whose
 	// last plan is Matched.
 	Plan    *plan.Plan
 	Matched *merge.Plan

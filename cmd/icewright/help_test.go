@@ -116,7 +116,7 @@ func TestCompletion(t *testing.T) {
 			if j.Mode = job.Mode(value); j.Mode != job.Replace {
 				j.Slice = ""
 			}
-			if j.Mode == job.Merge {
+			if j.Mode == job.Merge || j.Mode == job.Insert {
 				j.Key = []string{"c"}
 			}
 		case "format":
@@ -139,7 +139,7 @@ func TestCompletion(t *testing.T) {
 		return lines[:len(lines)-1], lines[len(lines)-1]
 	}
 	for flag, want := range map[string]string{
-		"mode": "replace merge append", "outside": "fail drop", "on-empty": "fail keep clear", "output": "text json",
+		"mode": "replace merge insert append", "outside": "fail drop", "on-empty": "fail keep clear", "output": "text json",
 		"progress": "auto bar log json none", "format": "", "table": "",
 	} {
 		values, directive := complete("load", "--"+flag, "")

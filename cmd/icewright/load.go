@@ -19,6 +19,7 @@ const (
 	headDrift   = "Schema drift"
 	headReplace = "Replace"
 	headMerge   = "Merge"
+	headInsert  = "Insert"
 	headAppend  = "Append"
 	headRun     = "Run"
 )
@@ -37,8 +38,9 @@ func (a *app) loadCommand() *cobra.Command {
 atomic snapshot. Loading the same files again publishes nothing.
 
 With --mode merge it updates the rows that have a key of the input's, where they differ, and
-inserts the others; docs/merge.md has the rules. With --mode append it adds the rows, once
-under a run key; docs/append.md has the rules.
+inserts the others; docs/merge.md has the rules. With --mode insert it adds the rows whose key
+is not there, in the table or within --window; docs/insert.md has the rules. With --mode append
+it adds the rows, once under a run key; docs/append.md has the rules.
 
 A SOURCE is a file, a directory, a glob (** crosses directories), an s3:// address with a
 prefix or a glob, an https:// address, or - for standard input; plain, gzip, zstd or
@@ -51,6 +53,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
   find in -name '*.csv' | icewright load --files-from - --table lake.events
   icewright load events.ndjson --table lake.events --rejects bad/ --max-rejects 1%
   icewright load changes/*.ndjson --table shop.orders --mode merge --key order_id --latest-by updated_at --if-newer updated_at --delete-when "op = 'd'"
+  icewright load events-*.ndjson.zst --table lake.events --mode insert --key event_id --window 24h --event-time ts
   icewright load day.csv --table lake.raw --mode append --run-key raw-2024-01-15`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Sources, j.Stdin, j.Catalog = args, a.stdin, a.global.catalog
@@ -90,7 +93,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 	}
 	f := under(cmd.Flags(), headInput)
 	f.text(&j.Table, "table", "", "`TABLE` to load into, with its namespace: air.flights (required)")
-	f.choice(&mode, "mode", "replace", []string{"replace", "merge", "append"}, "`MODE`, how the run changes the table: replace (the partitions its rows are in), merge (rows by --key) or append (once under --run-key)")
+	f.choice(&mode, "mode", "replace", []string{"replace", "merge", "insert", "append"}, "`MODE`, how the run changes the table: replace (the partitions its rows are in), merge (rows by --key), insert (rows whose --key is new) or append (once under --run-key)")
 	inputFlags(f, &j, &format)
 	f.directory(&j.Rejects, "rejects", "", "set bad rows aside in this `DIR` instead of ending the run")
 	f.text(&j.MaxRejects, "max-rejects", "", "most bad rows to set aside: `N` or N% (default: no bound)")
@@ -116,11 +119,15 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 	f.truth(&j.CompareRows, "compare-rows", "scan partitions that other engines wrote, to find those that are unchanged")
 
 	f = under(cmd.Flags(), headMerge)
-	f.texts(&j.Key, "key", "`COLUMNS` that tell rows apart: order_id,line_no (needed)")
-	f.text(&j.LatestBy, "latest-by", "", "of input rows with one key take the one that is greatest in this `COLUMN` (default: they are an error)")
+	f.texts(&j.Key, "key", "`COLUMNS` that tell rows apart: order_id,line_no (merge and insert need it)")
+	f.text(&j.LatestBy, "latest-by", "", "of input rows with one key take the one that is greatest in this `COLUMN` (default: they are an error; of an insert, the first)")
 	f.text(&j.IfNewer, "if-newer", "", "rows that are less in this `COLUMN` than the table's change nothing (default: rows count as they come)")
 	f.text(&j.DeleteWhen, "delete-when", "", "`EXPRESSION` for input rows that delete the row with their key: \"op = 'd'\" (default: none does)")
 	f.texts(&j.IgnoreColumns, "ignore-columns", "`COLUMNS` that may differ without being a change (default: none)")
+
+	f = under(cmd.Flags(), headInsert)
+	f.text(&j.Window, "window", "", "rows with one key are one event where their times are this `DURATION` apart at most: 24h, 7d (default: whatever their times)")
+	f.text(&j.EventTime, "event-time", "", "`COLUMN` of dates or timestamps that --window is about")
 
 	f = under(cmd.Flags(), headAppend)
 	f.truth(&j.AllowDuplicates, "allow-duplicates", "add the rows even if they, or others under the run key, were added before")

@@ -77,3 +77,60 @@ func TestEightProcessesMerge(t *testing.T) {
 		}
 	}
 }
+
+// Eight processes insert the same keys at the same time, with a window and without: each key is there once, and
+// inserted by one of them.
+func TestEightProcessesInsert(t *testing.T) {
+	const writers, keys = 8, 40
+	b := newBench(t)
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first.csv", "id,ts,who\n0,2024-01-01T00:00:00,first\n")
+	b.ok("load", "first.csv", "--table", "a.t", "--mode", "insert", "--key", "id", "--partition-by", "bucket(4, id)")
+	var commands, racing [][]string
+	for w := range writers {
+		var text strings.Builder
+		text.WriteString("id,ts,who\n")
+		for id := range keys {
+			if (id+w)%4 > 0 { // each key is in most inputs
+				fmt.Fprintf(&text, "%d,2024-01-01T00:00:0%d,%d\n", id, w, w)
+			}
+		}
+		name := fmt.Sprintf("i%d.csv", w)
+		write(name, text.String())
+		command := []string{"load", name, "--table", "a.t", "--mode", "insert", "--key", "id", "--workers", "1"}
+		if w%2 > 0 {
+			command = append(command, "--window", "1h", "--event-time", "ts")
+		}
+		commands = append(commands, command)
+		racing = append(racing, append(slices.Clone(command), "--output", "json"))
+	}
+	lost, inserted := 0, int64(1)
+	for w, r := range b.race(racing...) {
+		if r.Error != nil || r.RowsInserted+r.RowsUnchanged != keys*3/4 {
+			t.Errorf("writer %d: %s, %d inserted, %d there: %+v", w, r.Status, r.RowsInserted, r.RowsUnchanged, r.Error)
+		}
+		lost += r.Attempts - 1
+		inserted += r.RowsInserted
+	}
+	t.Logf("%d races were lost", lost)
+	rows, err := csv.NewReader(strings.NewReader(b.ok("show", "a.t", "--output", "csv", "--limit", "1000"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]bool{}
+	for _, row := range rows[1:] {
+		ids[row[0]] = true
+	}
+	if len(rows)-1 != keys || len(ids) != keys || inserted != keys {
+		t.Errorf("%d rows with %d keys, and %d were inserted, want %d", len(rows)-1, len(ids), inserted, keys)
+	}
+	for _, command := range commands {
+		if out := b.ok(command...); !strings.HasPrefix(out, "unchanged") {
+			t.Errorf("%s again: %s", command[1], out)
+		}
+	}
+}

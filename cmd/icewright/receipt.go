@@ -59,7 +59,7 @@ func receiptText(r job.Receipt) string {
 	switch {
 	case r.Trusted:
 		b.WriteString("the sources are those of the last run by their fingerprint, and were not read")
-	case r.Mode == job.Merge:
+	case r.Mode == job.Merge, r.Mode == job.Insert:
 		b.WriteString(mergeText(r))
 	case r.Status == job.Unchanged, r.Status == job.AlreadyPublished, r.Status == job.Planned && len(changed) == 0:
 		if r.RowsUnchanged == 0 {
@@ -86,7 +86,7 @@ func receiptText(r job.Receipt) string {
 	if r.RowsFiltered > 0 {
 		fmt.Fprintf(&b, "  %s outside the slice dropped\n", plural(r.RowsFiltered, "row"))
 	}
-	if r.Mode == job.Merge && !r.Trusted {
+	if (r.Mode == job.Merge || r.Mode == job.Insert) && !r.Trusted {
 		fmt.Fprintf(&b, "  %s considered, %s pruned, %s read, %s rewritten\n", plural(int64(r.FilesConsidered), "file"),
 			grouped(int64(r.FilesPruned)), grouped(int64(r.FilesRead)), grouped(int64(r.FilesRewritten)))
 	} else if r.FilesRewritten > 0 {
@@ -140,6 +140,9 @@ func mergeText(r job.Receipt) string {
 	} {
 		if c.n > 0 {
 			parts = append(parts, grouped(c.n)+" "+c.what)
+		}
+		if c.what == "inserted" && r.RowsLate > 0 {
+			parts[0] += fmt.Sprintf(" (%s of them late)", grouped(r.RowsLate))
 		}
 	}
 	text := "no rows"

@@ -29,7 +29,8 @@ type Input struct {
 	came   *arrow.Schema // of the batches, with what only DeleteWhen needs
 	keys   *keys
 	latest *ordered // nil: none
-	newer  *ordered
+	newer  *ordered // with a window, its event time
+	window *window  // nil: none
 
 	count   int   // rows, dropped ones included
 	now     keyed // rows in memory: all of them, or those that are not spooled yet
@@ -38,6 +39,7 @@ type Input struct {
 	parts   [][2]int // of the spool, otherwise
 	deletes []bool   // by row; nil where none deletes
 	dropped []bool   // by row; nil where none is
+	twins   [][]twin // of a window: the rows of the input that share a key
 	batches []batch
 	layouts []layout
 	store   *store
@@ -98,6 +100,12 @@ func NewInput(schema *iceberg.Schema, o Options) (*Input, error) {
 		if in.newer, err = newOrdered(schema, "--if-newer", o.IfNewer); err != nil {
 			return nil, err
 		}
+	}
+	if o.EventTime != "" {
+		if in.window, err = newWindow(schema, o.EventTime, o.Window); err != nil {
+			return nil, err
+		}
+		in.newer = &in.window.ordered
 	}
 	for i, name := range o.Ignore {
 		if _, err := column(schema, "--ignore-columns", name); err != nil {
@@ -179,6 +187,11 @@ func (in *Input) add(rec arrow.RecordBatch, b arrowconv.Batch, deletes *slice.Se
 		}
 	}
 	in.homes.add(rec)
+	if in.window != nil {
+		if err := in.window.add(rec); err != nil {
+			return err
+		}
+	}
 	return in.reach.add(rec)
 }
 
@@ -191,11 +204,13 @@ func (in *Input) key(rec arrow.RecordBatch, prints []fingerprint, absent []int) 
 	in.count += n
 	in.now.prints = append(in.now.prints, prints...)
 	in.hi, in.lo = sized(in.hi, n), sized(in.lo, n)
-	h, err := in.hasherOf(absent)
-	if err != nil {
-		return err
+	if in.compares() {
+		h, err := in.hasherOf(absent)
+		if err != nil {
+			return err
+		}
+		h.Rows(rec, in.hi, in.lo)
 	}
-	h.Rows(rec, in.hi, in.lo)
 	for i := range n {
 		in.now.digests = append(in.now.digests, fingerprint{in.hi[i], in.lo[i]})
 	}
@@ -218,10 +233,13 @@ func (in *Input) key(rec arrow.RecordBatch, prints []fingerprint, absent []int) 
 	if in.spool == nil {
 		in.spool = &spool{dir: in.o.SpillDir}
 	}
-	err = in.spool.add(&in.now)
+	err := in.spool.add(&in.now)
 	in.now.clear()
 	return err
 }
+
+// compares tells whether it matters what rows say besides their keys.
+func (in *Input) compares() bool { return !in.o.KeysOnly || in.latest != nil }
 
 // partRows is how many rows' keys may be in memory.
 func (in *Input) partRows() int { return int(max(1, in.o.Memory/2/keyedBytes)) }
@@ -314,6 +332,9 @@ func (in *Input) Seal() error {
 		return err
 	}
 	in.within = in.reach.slice(in.schema).And(in.homes.slice(in.schema))
+	if in.window != nil {
+		in.within = in.within.And(in.window.slice(in.schema))
+	}
 	if in.spool != nil {
 		if err := in.spool.add(&in.now); err != nil {
 			return err
@@ -354,7 +375,7 @@ func (in *Input) settleLayouts() error {
 			again = again || c < in.arrow.NumFields() && !slices.Contains(absent, c) && in.schema.Field(c).WriteDefault != nil
 		}
 	}
-	if !again {
+	if !again || !in.compares() {
 		return nil
 	}
 	return in.keyAgain()
@@ -397,6 +418,8 @@ func (in *Input) decided(lacks map[string][]int) error {
 				flag = "--latest-by"
 			case f.Name == in.o.IfNewer:
 				flag = "--if-newer"
+			case f.Name == in.o.EventTime:
+				flag = "--event-time"
 			case in.o.DeleteWhen != nil && slices.ContainsFunc(in.o.DeleteWhen.Columns(), func(n int) bool { return strconv.Itoa(n) == id }):
 				flag = "--delete-when"
 			default:

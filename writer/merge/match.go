@@ -73,6 +73,8 @@ type Plan struct {
 	// Considered are the live data files, Pruned those that the manifests prove to have no hit, Read those whose
 	// keys were read for this plan; the others had been read for an earlier one.
 	Considered, Pruned, Read int
+	// Late counts the inserted rows that are older than the newest of the snapshot by more than the window.
+	Late int64
 	// Live are the files of the snapshot.
 	Live *live.Files
 }
@@ -145,7 +147,10 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 			p.Matches = append(p.Matches, f)
 		}
 	}
-	return p, m.in.settle(p)
+	if err := m.in.settle(p); err != nil || m.in.window == nil {
+		return p, err
+	}
+	return p, m.in.countLate(p, tbl)
 }
 
 func (m *Match) release() {
@@ -193,6 +198,7 @@ func (in *Input) settle(p *Plan) error {
 	if len(twice) > 0 {
 		return tableTwice(twice, "")
 	}
+	in.settleTwins(p, hit)
 	for row := range p.Outcomes {
 		switch {
 		case in.dropped != nil && in.dropped[row]:
@@ -223,7 +229,10 @@ type reader struct {
 func (in *Input) newReader(tbl *table.Table) (*reader, error) {
 	r := &reader{in: in, tbl: live.WithLineage(tbl)}
 	schema := r.tbl.Schema()
-	r.keys = catalog.ReadableColumns(tbl, tbl.Schema(), in.keys.names())
+	r.keys = catalog.ReadableColumns(tbl, tbl.Schema(), in.lookedAt())
+	if in.o.KeysOnly {
+		return r, nil
+	}
 	want := map[int]bool{}
 	for _, l := range in.layouts {
 		r.compare = append(r.compare, l.compared)
@@ -388,12 +397,16 @@ func (r *reader) named(f *live.File, err error) error {
 func (r *reader) findHits(ctx context.Context, f *found, s section, k *part) error {
 	var prints []fingerprint
 	rows := int64(0)
+	once := newOnce(r.in, k)
 	for rec, err := range live.Rows(ctx, r.tbl, s.task, r.keys) {
 		if err != nil {
 			return err
 		}
 		var null int
 		prints, null, _, err = r.in.keys.of(prints, rec)
+		if err == nil {
+			err = once.next(rec)
+		}
 		if err != nil {
 			rec.Release()
 			return err
@@ -401,6 +414,10 @@ func (r *reader) findHits(ctx context.Context, f *found, s section, k *part) err
 		for i, p := range prints {
 			at := k.find(p)
 			if at < 0 || null >= 0 && r.in.nullAt(rec, i) {
+				continue
+			}
+			if once != nil {
+				f.hits = once.hits(f.hits, at, i, s.first+rows+int64(i))
 				continue
 			}
 			f.hits = append(f.hits, Hit{Row: s.first + rows + int64(i), Input: int32(at)})

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
@@ -53,13 +54,18 @@ type Options struct {
 	// Key are the columns that tell rows apart; at least one. Top-level columns of any primitive type but
 	// float and double.
 	Key []string
-	// KeysOnly asks for nothing but hits: rows are not compared, and all hits are Unchanged. The default,
-	// false, compares.
+	// KeysOnly asks for nothing but hits: rows are not compared, and all hits are Unchanged, also where several
+	// rows of the table have a key. Of input rows with one key the first counts. The default, false, compares.
 	KeysOnly bool
+	// EventTime is a column of dates or timestamps, and Window how far apart in it two rows may be that are taken
+	// for one: rows that are further apart are different whatever their keys. Needs KeysOnly. The default, "", looks
+	// at keys alone.
+	EventTime string
+	Window    time.Duration
 	// Ignore are columns whose differences are no change. The default is none.
 	Ignore []string
 	// LatestBy is the column that picks one of several input rows with a key: the greatest, where a null is
-	// least. The default, "", makes such rows an error.
+	// least. The default, "", makes such rows an error, or under KeysOnly takes the first.
 	LatestBy string
 	// IfNewer is the column by which an input row that is less than the row it hits is stale, and changes
 	// nothing. The default, "", takes input rows as they come.

@@ -10,6 +10,9 @@ import (
 type part struct {
 	keyed
 	*index
+	// others are the rows with the key of one that is found, which is not among them. Only with a window there
+	// are any: otherwise one row counts of each key.
+	others map[int][]int
 }
 
 // each calls do with all rows of a sealed input, in one part or one after the other.
@@ -42,7 +45,12 @@ func (in *Input) each(do func(*part) error) error {
 func (in *Input) index(k *part) {
 	for i, row := range k.rows {
 		if in.dropped == nil || !in.dropped[row] {
-			k.add(i)
+			if was := k.add(i); was >= 0 {
+				if k.others == nil {
+					k.others = map[int][]int{}
+				}
+				k.others[was] = append(k.others[was], i)
+			}
 		}
 	}
 }
@@ -59,6 +67,10 @@ type picking struct {
 func (in *Input) pick() error {
 	p := &picking{in: in, ties: map[int32][2]int32{}}
 	drop := func(k *keyed) {
+		if in.window != nil {
+			p.meet(k)
+			return
+		}
 		x := newIndex(k.prints)
 		for i := range k.rows {
 			if was := x.add(i); was >= 0 {
@@ -82,6 +94,10 @@ func (in *Input) pick() error {
 // again settles between two rows of k, was and the later i.
 func (p *picking) again(k *keyed, x *index, was, i int) {
 	in := p.in
+	if in.o.KeysOnly && in.latest == nil {
+		in.drop(k.rows[i])
+		return
+	}
 	if in.latest == nil {
 		if len(p.pairs) < most {
 			p.pairs = append(p.pairs, [2]int32{k.rows[was], k.rows[i]})

@@ -9,6 +9,15 @@ type Range struct{ Lo, Hi any }
 // Within is the condition that the column with an id, one of schema, has a value in one of ranges; nil where
 // they cannot be compared with what files say of the column, which is then any file's to hold.
 func Within(schema *iceberg.Schema, id int, ranges []Range) *Slice {
+	return within(schema, id, ranges, false)
+}
+
+// WithinOrNull is the condition that the column has a value in one of ranges, or none; as Within.
+func WithinOrNull(schema *iceberg.Schema, id int, ranges []Range) *Slice {
+	return within(schema, id, ranges, true)
+}
+
+func within(schema *iceberg.Schema, id int, ranges []Range, null bool) *Slice {
 	c := newNames(schema, nil).byID[id]
 	if c == nil {
 		return nil
@@ -26,7 +35,7 @@ func Within(schema *iceberg.Schema, id int, ranges []Range) *Slice {
 		}
 		spans = append(spans, l.from(lo).intersect(l.upTo(hi))...)
 	}
-	return newSlice(newLeaf(term{column: c, line: l}, unite(spans...), false))
+	return newSlice(newLeaf(term{column: c, line: l}, unite(spans...), null))
 }
 
 // And is the condition that both hold. A nil one always does.
