@@ -181,6 +181,37 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// Files whose ids overlap have rows in common, unless one changes them; and rows of days come in order.
+func TestRows(t *testing.T) {
+	dir := t.TempDir()
+	digest := func(r rows) string {
+		if err := os.MkdirAll(filepath.Join(dir, r.name()), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.write(filepath.Join(dir, r.name(), "rows.parquet")); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := digestBelow(t.Context(), filepath.Join(dir, r.name()), ordersSchema())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	whole := digest(rows{Count: 90, New: 10, Above: 90})
+	if got := digest(rows{Count: 100}); got != whole {
+		t.Errorf("the rows 0 to 99 are %s, and %s in two parts", got, whole)
+	}
+	if got := digest(rows{Count: 100, Change: 1}); got == whole {
+		t.Error("a change changes nothing")
+	}
+	if got := digest(rows{Count: 100, PerDay: 10}); got == whole {
+		t.Error("rows of days come as others do")
+	}
+	if r := (rows{First: 1000, Count: 500, Every: 2, New: 300, Above: 4000, PerDay: 100}).scaled(0.01); r != (rows{First: 10, Count: 5, Every: 2, New: 3, Above: 40, PerDay: 1}) {
+		t.Errorf("scaled: %+v", r)
+	}
+}
+
 func TestUnknownNames(t *testing.T) {
 	if _, err := choose("no-such-case"); err == nil || !strings.Contains(err.Error(), "-list") {
 		t.Errorf("error %v", err)
@@ -226,6 +257,18 @@ func TestSmoke(t *testing.T) {
 	}
 	if all, err := readResults(filepath.Join(dir, "report-0.001", "benchmarks", "results.json")); err != nil || len(all) != 1 || all[0].Name != "version" {
 		t.Errorf("figures %+v, %v", all, err)
+	}
+	merged := byKey{Base: tenMillion, Changes: changes, Args: byID, Unpruned: true}
+	again := merged
+	again.Rerun = true
+	byKeys := benchmark{name: "merge", contestants: []contestant{{ours, merged}, {"again", again}}}
+	if res, err = b.measure(t.Context(), byKeys); err != nil {
+		t.Fatal(err)
+	}
+	for i, files := range []int{1, 0} {
+		if m := res.Contestants[i].Rounds[0]; m.Rows != 100 || (m.Files > 0) != (files > 0) {
+			t.Errorf("%s: %+v", res.Contestants[i].Name, m)
+		}
 	}
 	m := benchmark{name: "memory", contestants: []contestant{
 		{ours, inMemory{Writer: "stage"}}, {"WriteRecords", inMemory{Writer: "WriteRecords"}}, {"pqarrow", inMemory{Writer: "pqarrow"}},

@@ -98,6 +98,32 @@ var cases = []benchmark{
 		targets: []target{{peer: "local disk", ratio: 1.25}},
 	},
 	{
+		name: "merge", title: "merge of 100,000 rows, half of them new, into 10,000,000, 12 columns",
+		note: "Every two hundredth row changes, so that copy-on-write, the default of both, writes the whole table anew. Starting the JVM is not counted, nor is a first small MERGE INTO.",
+		contestants: []contestant{
+			{ours, byKey{Base: tenMillion, Changes: changes, Args: byID, Unpruned: true}},
+			{"Spark", byKey{Base: tenMillion, Changes: changes, Script: "spark_merge.py", Spark: true}},
+		},
+		targets: []target{{peer: "Spark", ratio: 1.0}},
+	},
+	{
+		name: "merge-small", title: "merge of 10,000 rows, half of them new, into 1,000,000, 12 columns",
+		note: "A tenth of the case above, for PyIceberg's sake. Starting Python is not counted.",
+		contestants: []contestant{
+			{ours, byKey{Base: tenMillion.scaled(0.1), Changes: changes.scaled(0.1), Args: byID, Unpruned: true}},
+			{"PyIceberg", byKey{Base: tenMillion.scaled(0.1), Changes: changes.scaled(0.1), Script: "pyiceberg_upsert.py"}},
+		},
+		targets: []target{{peer: "PyIceberg", ratio: 0.05}},
+	},
+	{
+		name: "merge-again", title: "the merge of 100,000 rows run again",
+		contestants: []contestant{
+			{ours, byKey{Base: tenMillion, Changes: changes, Args: byID, Unpruned: true, Rerun: true}},
+			{"first run", byKey{Base: tenMillion, Changes: changes, Args: byID, Unpruned: true}},
+		},
+		targets: []target{{peer: "first run", ratio: 0.5}},
+	},
+	{
 		name: "version", title: "`icewright version`", rounds: 20,
 		contestants: []contestant{{ours, version{}}},
 		targets:     []target{{seconds: 0.030}},
@@ -108,6 +134,13 @@ var cases = []benchmark{
 		targets:     []target{{seconds: 0.150}},
 	},
 }
+
+// What the cases by key load.
+var (
+	tenMillion = rows{Count: 10_000_000}
+	changes    = rows{Count: 50_000, Every: 200, New: 50_000, Above: 10_000_000, Change: 1}
+	byID       = []string{"--mode", "merge", "--key", "id"}
+)
 
 // copying is a case of a file against DuckDB's COPY: by is the partition in Iceberg's words, expr in SQL.
 func copying(name, title, input, by, expr string, ratio float64, memory int64) benchmark {

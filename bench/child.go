@@ -24,6 +24,7 @@ import (
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/digest"
+	"github.com/icewright/icewright/writer/live"
 	"github.com/icewright/icewright/writer/stage"
 )
 
@@ -35,6 +36,11 @@ type childJob struct {
 	Writer string
 	Rows   int
 	Check  bool
+	// Make is the path of a file of InFile to make.
+	Make   string
+	InFile rows
+	// Table asks for the digest of the live rows of the table bench.rows, in the catalog that is there.
+	Table bool
 }
 
 func (j childJob) String() string {
@@ -49,9 +55,14 @@ func child(ctx context.Context, text string, out io.Writer) (err error) {
 		return err
 	}
 	var m measure
-	if j.Writer != "" {
+	switch {
+	case j.Writer != "":
 		m, err = writeInMemory(ctx, j)
-	} else {
+	case j.Make != "":
+		err = j.InFile.write(j.Make)
+	case j.Table:
+		m.Rows, m.Digest, err = digestOfTable(ctx)
+	default:
 		var schema []byte
 		if schema, err = os.ReadFile(j.Schema); err == nil {
 			var parsed *iceberg.Schema
@@ -99,6 +110,44 @@ func digestBelow(ctx context.Context, dir string, schema *iceberg.Schema) (strin
 		f.Close()
 	}
 	return sum.String(), nil
+}
+
+// digestOfTable is the digest of the live rows of bench.rows.
+func digestOfTable(ctx context.Context) (int64, string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return 0, "", err
+	}
+	cat, err := catalog.Open(ctx, catalog.Config{Dir: dir, Home: dir, Existing: true})
+	if err != nil {
+		return 0, "", err
+	}
+	defer cat.Close()
+	tbl, err := cat.LoadTable(ctx, table.Identifier{"bench", "rows"})
+	if err != nil {
+		return 0, "", err
+	}
+	files, err := live.Read(ctx, tbl, tbl.CurrentSnapshot(), nil)
+	if err != nil {
+		return 0, "", err
+	}
+	h, err := digest.NewHasher(tbl.Schema())
+	if err != nil {
+		return 0, "", err
+	}
+	var sum digest.Sum
+	var rows int64
+	for _, f := range files.Data {
+		for rec, err := range live.Rows(ctx, tbl, f.Task(), live.Columns(tbl.Schema())) {
+			if err != nil {
+				return 0, "", err
+			}
+			sum = sum.Add(h.Sum(rec))
+			rows += rec.NumRows()
+			rec.Release()
+		}
+	}
+	return rows, sum.String(), nil
 }
 
 // chosen leaves columns out that the schema lacks.

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
 
 	"github.com/icewright/icewright/arrowconv"
@@ -52,7 +57,14 @@ func orders(rows, perBatch, days int) ([]arrow.RecordBatch, int64, error) {
 		n := min(perBatch, rows-done)
 		b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 		for i := range n {
-			appendOrder(b, rng, int64(done+i), days)
+			id := int64(done + i)
+			day := rng.Int64N(int64(days))
+			var at arrow.Timestamp
+			timed := id%100 != 99
+			if timed {
+				at = arrow.Timestamp((19_000+day)*microsPerDay + rng.Int64N(microsPerDay))
+			}
+			appendOrder(b, rng, id, day, at, timed)
 		}
 		rec := b.NewRecordBatch()
 		b.Release()
@@ -65,15 +77,95 @@ func orders(rows, perBatch, days int) ([]arrow.RecordBatch, int64, error) {
 	return out, size, nil
 }
 
+// rows is a Parquet file of ordersSchema's columns, all of them optional, that contestants load and merge. The row with an
+// id is the same in every file with the same Change, so that files with ids in common have rows in common.
+type rows struct {
+	First, Count int64
+	// Every is the distance of two ids. The default, 0, is 1.
+	Every int64
+	// New are further rows, with the ids that follow Above.
+	New, Above int64
+	// Change makes other rows of the same ids.
+	Change uint64
+	// PerDay has the rows come in the order of their times, this many each day. The default, 0, shuffles 30 days.
+	PerDay int64
+}
+
+func (r rows) name() string {
+	return fmt.Sprintf("rows-%d-%d-%d-%d-%d-%d-%d.parquet", r.First, r.Count, max(r.Every, 1), r.New, r.Above, r.Change, r.PerDay)
+}
+
+// scaled is a share of the rows, with the same relations between them.
+func (r rows) scaled(by float64) rows {
+	for _, n := range []*int64{&r.First, &r.Count, &r.New, &r.Above, &r.PerDay} {
+		*n = int64(float64(*n) * by)
+	}
+	return r
+}
+
+func (r rows) id(i int64) int64 {
+	if i < r.Count {
+		return r.First + i*max(r.Every, 1)
+	}
+	return r.Above + i - r.Count
+}
+
+func (r rows) write(path string) error {
+	fields := ordersSchema().Fields()
+	for i := range fields {
+		fields[i].Required = false
+	}
+	schema, err := arrowconv.ArrowSchema(iceberg.NewSchema(0, fields...))
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	w, err := pqarrow.NewFileWriter(schema, f, parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd)), pqarrow.DefaultWriterProps())
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	seed := rand.NewPCG(0, 0)
+	rng := rand.New(seed)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	const perBatch = 65_536
+	for done := int64(0); done < r.Count+r.New; {
+		n := min(perBatch, r.Count+r.New-done)
+		for i := range n {
+			id := r.id(done + i)
+			seed.Seed(uint64(id), r.Change)
+			day, within := rng.Int64N(30), rng.Int64N(microsPerDay)
+			if r.PerDay > 0 {
+				day, within = id/r.PerDay, id%r.PerDay*microsPerDay/r.PerDay
+			}
+			appendOrder(b, rng, id, day, arrow.Timestamp((19_000+day)*microsPerDay+within), true)
+		}
+		rec := b.NewRecordBatch()
+		err := w.WriteBuffered(rec)
+		rec.Release()
+		if err != nil {
+			return errors.Join(err, w.Close())
+		}
+		done += n
+		if done/1_000_000 != (done-n)/1_000_000 {
+			w.NewBufferedRowGroup() // of about a million rows
+		}
+	}
+	return w.Close() // and the file with it
+}
+
 var statuses = []string{"open", "paid", "packed", "shipped", "delivered", "returned"}
 
-func appendOrder(b *array.RecordBuilder, rng *rand.Rand, id int64, days int) {
+// appendOrder appends a row of a day, and of a time where it has one.
+func appendOrder(b *array.RecordBuilder, rng *rand.Rand, id, day int64, at arrow.Timestamp, timed bool) {
 	b.Field(0).(*array.Int64Builder).Append(id)
-	day := rng.Int64N(int64(days))
-	if id%100 == 99 {
-		b.Field(1).AppendNull()
+	if timed {
+		b.Field(1).(*array.TimestampBuilder).Append(at)
 	} else {
-		b.Field(1).(*array.TimestampBuilder).Append(arrow.Timestamp((19_000+day)*microsPerDay + rng.Int64N(microsPerDay)))
+		b.Field(1).AppendNull()
 	}
 	b.Field(2).(*array.Int64Builder).Append(rng.Int64N(1_000_000))
 	if rng.IntN(50) == 0 {

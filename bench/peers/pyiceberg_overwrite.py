@@ -3,12 +3,11 @@ start and the making of the table are not counted."""
 
 import json
 import os
-import resource
 import sys
-import time
 
 import pyarrow as pa
 import pyarrow.csv
+from clock import Clock
 from pyiceberg.catalog.sql import SqlCatalog
 
 job = json.loads(sys.argv[1])
@@ -21,12 +20,7 @@ catalog = SqlCatalog("default", uri=f"sqlite:///{lake}/catalog.db", warehouse=f"
 catalog.create_namespace("bench")
 table = catalog.create_table("bench.rows", schema=types)
 
-before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-start = time.perf_counter()
-rows = pa.csv.read_csv(job["input"], convert_options=pa.csv.ConvertOptions(column_types=types))
-table.overwrite(rows)
-wall = time.perf_counter() - start
-user = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
-with open("/proc/self/status") as status:
-    peak = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
-print(json.dumps({"Wall": wall, "User": user, "Peak": peak, "Rows": len(rows)}))
+with Clock() as clock:
+    rows = pa.csv.read_csv(job["input"], convert_options=pa.csv.ConvertOptions(column_types=types))
+    table.overwrite(rows)
+clock.tell(len(rows))
