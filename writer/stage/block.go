@@ -145,10 +145,9 @@ func (b *block) appendTo(cols []column) {
 		}
 		return
 	}
-	rows := upTo(b.n)
 	for i := range cols {
 		d := b.rec.Column(i).Data()
-		cols[i].gather(d, d.Offset(), rows)
+		cols[i].appendRange(d, d.Offset(), b.n)
 	}
 }
 
@@ -165,11 +164,10 @@ func (b *block) appendSpilled(buf []byte, ls []*layout) []byte {
 	return buf
 }
 
-// upTo returns 0, 1, 2 … n-1.
-func upTo(n int) []int32 {
-	rows := make([]int32, n)
-	for i := range rows {
-		rows[i] = int32(i)
+// appendUpTo appends 0, 1, 2 … n-1.
+func appendUpTo(rows []int32, n int) []int32 {
+	for i := range int32(n) {
+		rows = append(rows, i)
 	}
 	return rows
 }
@@ -201,6 +199,75 @@ func (c *column) append(src *column) {
 	for i := range c.kids {
 		c.kids[i].append(&src.kids[i])
 	}
+}
+
+// appendRange appends the n values of d from base on, which includes d's own offset.
+func (c *column) appendRange(d arrow.ArrayData, base, n int) {
+	if n == 0 {
+		return
+	}
+	bufs := d.Buffers()
+	if c.kind != kindNull {
+		c.appendRangeValid(d, base, n)
+	}
+	switch c.kind {
+	case kindFixed:
+		if c.narrow && d.DataType().ID() == arrow.DECIMAL128 {
+			at := len(c.data)
+			c.data = grow(c.data, 8*n)
+			out, src := castTo[uint64](c.data[at:])[:n], castTo[uint64](bufs[1].Bytes())[2*base:][:2*n]
+			for i := range out {
+				out[i] = src[2*i]
+			}
+			break
+		}
+		at := len(c.data)
+		c.data = grow(c.data, n*c.width)
+		copy(c.data[at:], bufs[1].Bytes()[base*c.width:])
+	case kindBits:
+		c.data = growBits(c.data, c.n+n)
+		bitutil.CopyBitmap(bufs[1].Bytes(), base, n, c.data, c.n)
+	case kindBytes, kindList:
+		from := castTo[int32](bufs[1].Bytes())[base : base+n+1]
+		start := int32(len(c.data))
+		if c.kind == kindList {
+			start = int32(c.kids[0].n)
+		}
+		out := c.growOffsets(n)
+		for i, o := range from[1:] {
+			out[i] = o - from[0] + start
+		}
+		if c.kind == kindList {
+			kid := d.Children()[0]
+			c.kids[0].appendRange(kid, kid.Offset()+int(from[0]), int(from[n]-from[0]))
+		} else if from[n] > from[0] {
+			c.data = grow(c.data, int(from[n]-from[0]))
+			copy(c.data[start:], bufs[2].Bytes()[from[0]:])
+		}
+	case kindStruct:
+		for i, kid := range d.Children() {
+			c.kids[i].appendRange(kid, base+kid.Offset(), n)
+		}
+	}
+	c.n += n
+}
+
+func (c *column) appendRangeValid(d arrow.ArrayData, base, n int) {
+	var src []byte
+	if b := d.Buffers()[0]; b != nil && d.NullN() != 0 {
+		src = b.Bytes()
+	}
+	if len(src) == 0 {
+		c.appendValid(nil, n)
+		return
+	}
+	if c.valid == nil {
+		c.valid = growBits(nil, c.n)
+		bitutil.SetBitsTo(c.valid, 0, int64(c.n), true)
+	}
+	c.valid = growBits(c.valid, c.n+n)
+	bitutil.CopyBitmap(src, base, n, c.valid, c.n)
+	c.nulls += n - bitutil.CountSetBits(src, base, n)
 }
 
 // reserve makes room for n values, as far as their size is known.

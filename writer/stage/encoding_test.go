@@ -222,7 +222,7 @@ func TestDictionaryThatStopsPaying(t *testing.T) {
 		g.rows += 3000
 		cols := newColumns(s.router.layouts)
 		for i := range cols {
-			cols[i].gather(rec.Column(i).Data(), 0, upTo(3000))
+			cols[i].gather(rec.Column(i).Data(), 0, appendUpTo(nil, 3000))
 			if err := e.column(g, i, e.nodes[i], &cols[i], 3000); err != nil {
 				t.Fatal(err)
 			}

@@ -50,6 +50,8 @@ type router struct {
 	waiting     atomic.Int64 // size of all parts' runs at hand
 	result      Result
 
+	slab *slab
+
 	// scratch for one batch
 	rows   []int32 // rows inside the slice
 	counts []int32 // rows by partition, then where the partition's next row goes
@@ -63,6 +65,7 @@ func newRouter(s *staging, as *arrow.Schema) (*router, error) {
 	if r.layouts, err = layouts(as); err != nil {
 		return nil, err
 	}
+	r.slab = newSlab(as, r.layouts)
 	r.partitioner, err = newPartitioner(s.meta.CurrentSchema(), s.meta.PartitionSpec())
 	return r, err
 }
@@ -154,9 +157,7 @@ func (r *router) inside(b arrowconv.Batch) ([]int32, error) {
 			return r.only(b, r.rows)
 		}
 	}
-	for i := range int32(b.NumRows()) {
-		r.rows = append(r.rows, i)
-	}
+	r.rows = appendUpTo(r.rows, int(b.NumRows()))
 	return r.only(b, r.rows)
 }
 
@@ -176,13 +177,53 @@ func (r *router) only(b arrowconv.Batch, rows []int32) ([]int32, error) {
 	return picked, nil
 }
 
-// route copies rows of a batch to their partitions.
+// route copies rows of a batch to their partitions: at once, or where each gets few of them, together with
+// those of other batches.
 func (r *router) route(ctx context.Context, b arrowconv.Batch, rows []int32) error {
 	numbers := r.partitioner.number(b)
 	for n := len(r.counts); n < len(r.partitioner.tuples); n++ {
 		r.counts = append(r.counts, 0)
 	}
-	// A counting sort keeps the rows of a partition in input order.
+	if len(rows) < scattered*r.partitionsOf(numbers, rows) && batchSize(b) <= r.plan.slab {
+		r.slab.add(b, rows, numbers)
+		if r.slab.size() < r.plan.slab {
+			return nil
+		}
+		return r.routeSlab(ctx)
+	}
+	if err := r.routeSlab(ctx); err != nil {
+		return err
+	}
+	r.sort(numbers, rows)
+	return r.spread(ctx, b, true)
+}
+
+// routeSlab routes the rows that wait in the slab, which came before all others.
+func (r *router) routeSlab(ctx context.Context) error {
+	n := len(r.slab.numbers)
+	if n == 0 {
+		return nil
+	}
+	r.rows = appendUpTo(r.rows[:0], n)
+	r.sort(r.slab.numbers, r.rows)
+	rec := r.slab.batch()
+	err := r.spread(ctx, rec, false)
+	rec.Release()
+	r.slab.reset()
+	return err
+}
+
+// partitionsOf is how many partitions the rows are of.
+func (r *router) partitionsOf(numbers, rows []int32) int {
+	r.tally(numbers, rows)
+	for _, n := range r.hit {
+		r.counts[n] = 0
+	}
+	return len(r.hit)
+}
+
+// tally sets hit, and the counts of those.
+func (r *router) tally(numbers, rows []int32) {
 	r.hit = r.hit[:0]
 	for _, row := range rows {
 		n := numbers[row]
@@ -191,6 +232,12 @@ func (r *router) route(ctx context.Context, b arrowconv.Batch, rows []int32) err
 		}
 		r.counts[n]++
 	}
+}
+
+// sort sets order to rows by partition, and counts to where each partition's end. A counting sort keeps the rows of a
+// partition in input order.
+func (r *router) sort(numbers, rows []int32) {
+	r.tally(numbers, rows)
 	next := int32(0)
 	for _, n := range r.hit {
 		next, r.counts[n] = next+r.counts[n], next
@@ -201,7 +248,12 @@ func (r *router) route(ctx context.Context, b arrowconv.Batch, rows []int32) err
 		r.order[r.counts[n]] = row
 		r.counts[n]++
 	}
-	if err := r.spread(ctx, b); err != nil {
+}
+
+// spread fills the partitions with the rows that are in order, and hands on what is full. Those of a batch that is
+// all one partition's are kept, where keep allows that.
+func (r *router) spread(ctx context.Context, b arrow.RecordBatch, keep bool) error {
+	if err := r.fillAll(ctx, b, keep); err != nil {
 		return err
 	}
 	if err := r.press(ctx); err != nil {
@@ -210,9 +262,9 @@ func (r *router) route(ctx context.Context, b arrowconv.Batch, rows []int32) err
 	return r.relieve()
 }
 
-// spread fills the partitions of a batch: in parallel where there are several and rows enough,
+// fillAll fills the partitions of a batch: in parallel where there are several and rows enough,
 // because partitions share nothing and each still gets its rows in order.
-func (r *router) spread(ctx context.Context, b arrowconv.Batch) error {
+func (r *router) fillAll(ctx context.Context, b arrow.RecordBatch, keep bool) error {
 	step := r.stepRows(b)
 	starts := make([]int32, len(r.hit)+1)
 	for i, n := range r.hit {
@@ -222,7 +274,7 @@ func (r *router) spread(ctx context.Context, b arrowconv.Batch) error {
 	}
 	fill := func(ctx context.Context, lo, hi int) error {
 		for i := lo; i < hi; i++ {
-			if err := r.fill(ctx, b, r.parts[r.hit[i]], r.order[starts[i]:starts[i+1]], step); err != nil {
+			if err := r.fill(ctx, b, r.parts[r.hit[i]], r.order[starts[i]:starts[i+1]], step, keep); err != nil {
 				return err
 			}
 		}
@@ -249,13 +301,17 @@ func (r *router) spread(ctx context.Context, b arrowconv.Batch) error {
 const rowsPerLane = 2048
 
 // stepRows is how many rows to copy before looking whether the run is full.
-func (r *router) stepRows(b arrowconv.Batch) int {
-	var size uint64
-	for _, c := range b.Columns() {
-		size += c.Data().SizeInBytes()
-	}
-	each := int64(size)/b.NumRows() + 1
+func (r *router) stepRows(b arrow.RecordBatch) int {
+	each := batchSize(b)/b.NumRows() + 1
 	return int(max(1, min(r.plan.run/8/each, 8192)))
+}
+
+func batchSize(b arrow.RecordBatch) int64 {
+	size := int64(0)
+	for _, c := range b.Columns() {
+		size += int64(c.Data().SizeInBytes())
+	}
+	return size
 }
 
 // part returns the partition with the given number of the partitioner. Parts are made for
@@ -270,8 +326,8 @@ func (r *router) part(n int) *part {
 	return r.parts[n]
 }
 
-func (r *router) fill(ctx context.Context, b arrowconv.Batch, p *part, rows []int32, step int) error {
-	whole := len(rows) == int(b.NumRows())
+func (r *router) fill(ctx context.Context, b arrow.RecordBatch, p *part, rows []int32, step int, keep bool) error {
+	whole := keep && len(rows) == int(b.NumRows())
 	for len(rows) > 0 {
 		n := min(step, len(rows))
 		if r.plan.sortUnit == 0 {
@@ -291,7 +347,7 @@ func (r *router) fill(ctx context.Context, b arrowconv.Batch, p *part, rows []in
 }
 
 // keep makes n rows of b a block without copying them: all of b is p's.
-func (r *router) keep(b arrowconv.Batch, p *part, from, n int) bool {
+func (r *router) keep(b arrow.RecordBatch, p *part, from, n int) bool {
 	part := b.NewSlice(int64(from), int64(from+n))
 	defer part.Release()
 	kept := r.blocks.whole(part)
@@ -304,7 +360,7 @@ func (r *router) keep(b arrowconv.Batch, p *part, from, n int) bool {
 }
 
 // copy copies rows.
-func (r *router) copy(b arrowconv.Batch, p *part, rows []int32) {
+func (r *router) copy(b arrow.RecordBatch, p *part, rows []int32) {
 	for len(rows) > 0 {
 		var to *block
 		if k := len(p.blocks) - 1; k >= 0 && p.blocks[k].n < p.blocks[k].room {
@@ -389,7 +445,7 @@ func (r *router) press(ctx context.Context) error {
 
 // relieve spills the largest partition buffers when memory runs short.
 func (r *router) relieve() error {
-	over := max(r.buffers.Load()+r.flying.Load()+r.encoded.Load()-r.plan.tracked, r.buffers.Load()-r.plan.blocks)
+	over := max(r.buffers.Load()+r.slab.capacity()+r.flying.Load()+r.encoded.Load()-r.plan.tracked, r.buffers.Load()-r.plan.blocks)
 	if over <= 0 {
 		return nil
 	}
@@ -445,6 +501,9 @@ func (r *router) relieve() error {
 
 // finish hands what is left of every partition to the workers.
 func (r *router) finish(ctx context.Context) error {
+	if err := r.routeSlab(ctx); err != nil {
+		return err
+	}
 	for _, p := range r.parts {
 		if p == nil {
 			continue

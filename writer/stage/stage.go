@@ -6,7 +6,7 @@
 //
 // Rows flow through three steps. One router, the caller's goroutine, finds each row's
 // partition and copies its values into that partition's blocks; a batch that is all one partition's
-// is kept as it is. A few thousand rows of a partition make a run, and workers turn each column of a run
+// is kept as it is, and batches that have few rows for each of many are routed together. A few thousand rows of a partition make a run, and workers turn each column of a run
 // into pages, with statistics, and its rows into a digest. When a partition has row groups for a
 // file of the target size, or the input has ended, one goroutine writes the whole file from
 // start to end: so few files are open at once, however many partitions there are, and one hot
@@ -213,6 +213,7 @@ type sizes struct {
 	runRows  int
 	leastRun int64 // less is not worth the pages
 	raw      int64 // rows of all partitions that wait for a run; twice as much where the partitions are many
+	slab     int64 // rows that wait to be routed, where the partitions are many
 	rowGroup int64 // of rows, before they are encoded
 	segRows  int   // rows of a row group at most
 	sortUnit int64 // of rows in memory, to be sorted as one; 0 where the table is not sorted
@@ -233,6 +234,7 @@ func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
 	tracked := memory * 5 / 8
 	z := sizes{
 		tracked: tracked, blocks: tracked * 5 / 8, flying: tracked / 16, rowGroups: tracked * 3 / 8, raw: tracked / 8,
+		slab: min(tracked/16, mostSlab),
 		file: set.targetFileSize, segRows: set.rowGroupRows, uploads: memory / 8,
 	}
 	z.rowGroup = max(minSegment, min(set.rowGroupSize, set.targetFileSize/2))

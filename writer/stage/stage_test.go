@@ -87,6 +87,12 @@ func (w *world) content(res *Result) [][]byte {
 // through the spill file. The bounds that decide where things end stay as they are.
 func (w *world) forceSpill(o Options, recs ...arrow.RecordBatch) *Result {
 	w.Helper()
+	return w.stageWith(o, func(s *staging) { s.plan.tracked, s.plan.blocks, s.plan.rowGroups = 0, 0, 0 }, recs...)
+}
+
+// stageWith stages with bounds that set has changed.
+func (w *world) stageWith(o Options, set func(*staging), recs ...arrow.RecordBatch) *Result {
+	w.Helper()
 	o, err := o.withDefaults()
 	if err != nil {
 		w.Fatal(err)
@@ -95,7 +101,7 @@ func (w *world) forceSpill(o Options, recs ...arrow.RecordBatch) *Result {
 	if err != nil {
 		w.Fatal(err)
 	}
-	s.plan.tracked, s.plan.blocks, s.plan.rowGroups = 0, 0, 0
+	set(s)
 	res, err := s.run(w.Context(), batches(recs...))
 	if err = errors.Join(err, s.spill.close()); err != nil {
 		w.Fatal(err)
@@ -190,7 +196,7 @@ func staysWithinMemory(t *testing.T, by string, files int) {
 	var s *staging
 	peak := int64(0)
 	o.Progress = func(Progress) {
-		peak = max(peak, s.router.buffers.Load()+s.flying.Load()+s.encoded.Load())
+		peak = max(peak, s.router.buffers.Load()+s.router.slab.capacity()+s.flying.Load()+s.encoded.Load())
 	}
 	if s, err = newStaging(t.Context(), w.tbl, o); err != nil {
 		t.Fatal(err)
