@@ -284,6 +284,7 @@ func (t *restTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Header.Set("Idempotency-Key", key)
 	}
+	r = t.pinned(r)
 	if t.noVended {
 		r = r.Clone(r.Context())
 		r.Header.Del("X-Iceberg-Access-Delegation")

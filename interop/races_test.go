@@ -5,12 +5,15 @@ package interop
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/icewright/icewright/internal/tally"
 )
 
 // racer is one of many loads that start at once. Its rows carry its name, so that what it did shows.
@@ -26,7 +29,10 @@ type racer struct {
 	receipt receipt
 }
 
-const racerRows = 5 // for each day
+const (
+	racerRows   = 5 // for each day
+	racerSchema = "columns:\n  day: date!\n  run: string\n  n: long\n"
+)
 
 func (r *racer) csv() string {
 	var b strings.Builder
@@ -62,7 +68,7 @@ func race(t *testing.T, l *lake, table string, racers []*racer) {
 	for _, r := range racers {
 		l.put(t, r.name+".csv", r.csv())
 	}
-	schema := l.put(t, "racers.yaml", "columns:\n  day: date!\n  run: string\n  n: long\n")
+	schema := l.put(t, "racers.yaml", racerSchema)
 	started := time.Now()
 	for _, r := range racers {
 		args := []string{"--partition-by", "day", "--run-key", r.name}
@@ -150,7 +156,7 @@ func TestRaces(t *testing.T) {
 		backend   int
 		disjoint  int
 		compactor string // the engine; "": Spark has no way to this catalog
-	}{{0, 32, "spark"}, {1, 16, "spark"}, {3, 16, ""}} {
+	}{{0, 32, "spark"}, {1, 16, "spark"}, {2, 16, ""}, {3, 16, ""}} {
 		backend := backends[c.backend]
 		t.Run(backend.name, func(t *testing.T) {
 			l := backend.open(t)
@@ -220,6 +226,76 @@ func TestRaces(t *testing.T) {
 			if c.compactor != "" && (done < 2 || done == lost) {
 				t.Errorf("Spark compacted the table %d times, %d of which lost: %v", done, lost, why)
 			}
+		})
+	}
+}
+
+// inLine leads to the lake's REST catalog by way of a proxy that holds the first commits to its tables until n have
+// come, so that all of them are made for the same base, and then lets through one after the other.
+func (l *lake) inLine(t testing.TB, n int) *lake {
+	var mu, turn sync.Mutex
+	came, all := 0, make(chan struct{})
+	return l.passing(t, func(r *http.Request, pass func()) {
+		if r.Method != http.MethodPost || !toTable.MatchString(r.URL.Path) {
+			pass()
+			return
+		}
+		mu.Lock()
+		if came++; came == n {
+			close(all)
+		}
+		mu.Unlock()
+		select {
+		case <-all:
+		case <-time.After(time.Minute):
+			t.Errorf("of %d commits %d came", n, came)
+		}
+		turn.Lock()
+		defer turn.Unlock()
+		pass()
+	})
+}
+
+// TestFirstLoadsRace: the first commits of loads are all made for a table without a snapshot, which not every
+// catalog holds them to: Nessie 0.99 would take each of them for the first. What every load that says published
+// has written is there.
+func TestFirstLoadsRace(t *testing.T) {
+	y := tally.Of(t, "15 other loads commit at the same time for a table on Nessie without a snapshot: made by one of them, or empty before")
+	for _, made := range []bool{false, true} {
+		name := "no table"
+		if made {
+			name = "an empty table"
+		}
+		t.Run(name, func(t *testing.T) {
+			l := backends[2].open(t)
+			table := l.table(t)
+			if made {
+				schema := l.put(t, "racers.yaml", racerSchema)
+				if p := l.start(t, "table", "create", table, "--schema", schema, "--partition-by", "day"); p.end(t) != 0 {
+					t.Fatal(&p.stderr)
+				}
+			}
+			var racers []*racer
+			for i := range 12 {
+				racers = append(racers, &racer{name: fmt.Sprintf("run%02d", i), days: []string{day(i)}, owned: []string{day(i)}})
+			}
+			for i := range 4 { // of one slice
+				days := []string{day(20), day(21 + i%2)}
+				racers = append(racers, &racer{name: fmt.Sprintf("run%02d", 12+i), days: days, owned: days})
+			}
+			race(t, l.inLine(t, len(racers)), table, racers)
+			tries := 0
+			for _, r := range racers[:12] {
+				tries += r.receipt.Attempts
+				if r.code != 0 {
+					t.Errorf("%s has a day of its own and did not land: exit code %d\n%s", r.name, r.code, &r.process.stderr)
+				}
+			}
+			if tries < 12+11 {
+				t.Errorf("%d plans: the loads did not meet", tries)
+			}
+			mustBeSerial(t, l, table, racers)
+			y.SurvivedTimes(t, len(racers), 1, 3, 4, 8)
 		})
 	}
 }

@@ -60,29 +60,38 @@ func stoppedBeforeStaging(t testing.TB, l *lake, text string, args []string) *zo
 
 var toTable = regexp.MustCompile(`/namespaces/[^/]+/tables/[^/]+$`)
 
-// stoppedAtTheCatalog starts a load whose request of the given method does not get through to the catalog until
-// it wakes: a GET of the table comes when everything is staged, a POST is the commit.
-func stoppedAtTheCatalog(t testing.TB, l *lake, method string, nth int64, source string, args []string) *zombie {
+// passing leads to the lake's REST catalog by way of a proxy: handle passes a request on, or does not yet.
+func (l *lake) passing(t testing.TB, handle func(r *http.Request, pass func())) *lake {
 	t.Helper()
 	target, err := url.Parse(l.rest.URI)
 	if err != nil {
 		t.Fatal(err)
 	}
-	held, release := make(chan struct{}), make(chan struct{})
 	upstream := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host
 	}}
-	var count atomic.Int64
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == method && toTable.MatchString(r.URL.Path) && count.Add(1) == nth {
-			close(held)
-			<-release
-		}
-		upstream.ServeHTTP(w, r)
+		handle(r, func() { upstream.ServeHTTP(w, r) })
 	}))
 	t.Cleanup(proxy.Close)
 	through := *l
 	through.pointTo(proxy.URL + target.Path)
+	return &through
+}
+
+// stoppedAtTheCatalog starts a load whose request of the given method does not get through to the catalog until
+// it wakes: a GET of the table comes when everything is staged, a POST is the commit.
+func stoppedAtTheCatalog(t testing.TB, l *lake, method string, nth int64, source string, args []string) *zombie {
+	t.Helper()
+	held, release := make(chan struct{}), make(chan struct{})
+	var count atomic.Int64
+	through := l.passing(t, func(r *http.Request, pass func()) {
+		if r.Method == method && toTable.MatchString(r.URL.Path) && count.Add(1) == nth {
+			close(held)
+			<-release
+		}
+		pass()
+	})
 	z := &zombie{process: through.start(t, append([]string{"load", source}, args[2:]...)...), t: t}
 	select {
 	case <-held:

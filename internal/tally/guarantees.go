@@ -26,7 +26,7 @@ var guarantees = []guarantee{
 	{
 		4, "**Isolated.** Runs on disjoint slices all land. On one slice the outcome is that of some serial order, and a zombie is fenced off.",
 		"A run that lost a race plans again on the new head. One that started before the run that won stops.",
-		[]string{"writer/publish.TestConcurrentAttempts", "writer/publish.TestFence", "writer.TestSchedules", "writer.TestFaults", "interop.TestTwoProcesses", "interop.TestRaces", "interop.TestZombies"},
+		[]string{"writer/publish.TestConcurrentAttempts", "writer/publish.TestFence", "writer.TestSchedules", "writer.TestFaults", "interop.TestTwoProcesses", "interop.TestRaces", "interop.TestFirstLoadsRace", "interop.TestZombies"},
 	},
 	{
 		5, "**Nothing lost.** Every input row is written, unchanged, rejected or filtered.",

@@ -1,7 +1,10 @@
 """PyIceberg."""
 
+import json
 from datetime import date
 from functools import cache
+from urllib.parse import quote
+from urllib.request import urlopen
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +14,7 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
+from pyiceberg.table import StaticTable
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import (
     BinaryType, DateType, FixedType, LongType, NestedField, TimestamptzType, UUIDType,
@@ -170,7 +174,7 @@ def swaps(catalog, table):
         return counts[path]
 
     out = []
-    for s in t.metadata.snapshots:
+    for s in _snapshots(catalog, table, t):
         files = [
             e.data_file for m in s.manifests(t.io) for e in m.fetch_manifest_entry(t.io, discard_deleted=True)
         ]
@@ -186,3 +190,26 @@ def swaps(catalog, table):
             "files": [f.file_path for f in files],
         })
     return out
+
+
+def _snapshots(catalog, table, t):
+    """Those of the table, oldest first. Nessie's tables show the newest only; the history is in its own commits,
+    each with the metadata that the table had then."""
+    if "nessie.commit.id" not in t.properties:
+        return t.metadata.snapshots
+    out, key, more = [], table.split("."), ""
+    while more is not None:
+        page = _nessie(catalog, "trees/main/history?fetch=ALL" + more)
+        for entry in page["logEntries"]:
+            for op in entry.get("operations") or []:
+                if op["type"] == "PUT" and op["key"]["elements"] == key:
+                    then = StaticTable.from_metadata(op["content"]["metadataLocation"], catalog)
+                    if then.current_snapshot():  # none when the table was made
+                        out.append(then.current_snapshot())
+        more = "&page-token=" + quote(page["token"]) if page.get("hasMore") else None
+    return out[::-1]
+
+
+def _nessie(catalog, path):
+    with urlopen(catalog["uri"].removesuffix("/iceberg") + "/api/v2/" + path) as answer:
+        return json.load(answer)

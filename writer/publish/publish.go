@@ -19,6 +19,8 @@ package publish
 //   - A commit that changes the schema also requires the schema, and the last field id, that it was
 //     made for. Where only those moved, it can't land as long as they are as they are; field ids never
 //     come back, so once there are more of them it is refused for good.
+//   - The first commit of a table requires its branch not to exist. Nessie does not heed that; there the commit
+//     is pinned to one of Nessie's own (catalog.WithBase).
 //   - Who must not do it twice on any base, an append, has the commit set a table property too, and its planner
 //     looks there (Change.Properties): what a catalog hides of its snapshots, or an expiry took, it knows still.
 //   - What the catalog's error says is never believed where the table can be asked: a refusal
@@ -275,6 +277,7 @@ func (l *loop) summary(extra iceberg.Properties) iceberg.Properties {
 // the branch moved, plan again; or an error).
 func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bool, err error) {
 	ctx = catalog.WithIdempotencyKey(ctx, uuid.Must(uuid.NewV7()).String()) // one for all sendings of c
+	ctx = catalog.WithBase(ctx, tbl)
 	deadline := l.options.Now().Add(l.options.Patience)
 	pending := false // some sending has no answer, so it may land late
 	for try := 1; ; try++ {
