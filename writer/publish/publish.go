@@ -83,7 +83,8 @@ type Catalog interface {
 // Change is what one snapshot does to the base it was planned against.
 type Change struct {
 	Operation table.Operation
-	Add       []iceberg.DataFile
+	// Add holds data files, and delete files: those apply to data files of the base that stay, or to nothing.
+	Add []iceberg.DataFile
 	// Remove holds data and delete files of the base.
 	Remove []LiveFile
 	// Schema becomes the table's current one, in the same commit. The default, nil, is the base's own.

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ type commit struct {
 	updates      []table.Update
 	fs           iceio.WriteFileIO
 	written      []string        // manifests and the manifest list
-	added        map[string]bool // paths of the added data files
+	added        map[string]bool // paths of the added data and delete files
 
 	// evolves says that the commit changes the schema, from schemaID, in a table whose last field id is
 	// lastField.
@@ -202,20 +203,32 @@ func newSnapshotID(meta table.Metadata) int64 {
 	}
 }
 
-// added writes the manifests of the new files, one or more for each partition spec.
+// added writes the manifests of the new files, one or more for each partition spec: those of data files, then
+// those of delete files.
 func (p *producer) added(files []iceberg.DataFile) ([]iceberg.ManifestFile, error) {
-	bySpec := map[int][]iceberg.DataFile{}
+	type kind struct {
+		content iceberg.ManifestContent
+		spec    int
+	}
+	byKind := map[kind][]iceberg.DataFile{}
 	for _, f := range files {
-		bySpec[int(f.SpecID())] = append(bySpec[int(f.SpecID())], f)
+		k := kind{iceberg.ManifestContentData, int(f.SpecID())}
+		if f.ContentType() != iceberg.EntryContentData {
+			k.content = iceberg.ManifestContentDeletes
+		}
+		byKind[k] = append(byKind[k], f)
 		p.summary.add(f)
 	}
+	kinds := slices.SortedFunc(maps.Keys(byKind), func(a, b kind) int {
+		return cmp.Or(cmp.Compare(a.content, b.content), cmp.Compare(a.spec, b.spec))
+	})
 	var out []iceberg.ManifestFile
-	for _, spec := range slices.Sorted(maps.Keys(bySpec)) {
+	for _, k := range kinds {
 		// The entries carry the statistics of every column: cut by columns times files, so that
 		// a manifest stays near the target size without being encoded twice.
 		perManifest := max(1, manifestTargetSize/(200+60*len(p.meta.CurrentSchema().Fields())))
-		for files := range slices.Chunk(bySpec[spec], perManifest) {
-			m, err := p.manifest(spec, iceberg.ManifestContentData, func(w *iceberg.ManifestWriter) error {
+		for files := range slices.Chunk(byKind[k], perManifest) {
+			m, err := p.manifest(k.spec, k.content, func(w *iceberg.ManifestWriter) error {
 				for _, f := range files {
 					if err := w.Add(iceberg.NewManifestEntry(iceberg.EntryStatusADDED, &p.id, nil, nil, f)); err != nil {
 						return err
@@ -565,7 +578,7 @@ func (s *summary) remove(f iceberg.DataFile) { s.count(f, "removed", "deleted") 
 // count takes both words because Iceberg "deletes" data files and "removes" all else.
 func (s *summary) count(f iceberg.DataFile, verb, dataVerb string) {
 	s.partitions[partitionKey(f)] = true
-	s.counts[verb+"-files-size"] += f.FileSizeBytes()
+	s.counts[verb+"-files-size"] += slice.SizeOf(f)
 	switch f.ContentType() {
 	case iceberg.EntryContentData:
 		s.counts[dataVerb+"-data-files"]++

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 
 	"github.com/icewright/icewright/writer/digest"
@@ -116,6 +117,14 @@ type StagedFile struct {
 	iceberg.DataFile
 	Partition Partition
 	Digest    digest.Sum
+}
+
+// SizeOf is the size of a data or delete file in bytes; of a deletion vector its own, since others share its file.
+func SizeOf(f iceberg.DataFile) int64 {
+	if size := f.ContentSizeInBytes(); size != nil && table.IsDeletionVector(f) {
+		return *size
+	}
+	return f.FileSizeBytes()
 }
 
 // LiveFile is a data or delete file of a snapshot, with the manifest that lists it.
