@@ -28,9 +28,14 @@ func dataName(index int, carried bool, id uuid.UUID, n int) string {
 	return fmt.Sprintf("%05d-%d-%s-%05d.parquet", index, kind, id, n)
 }
 
-var ownDataName = regexp.MustCompile(`(?:^|-)\d{5,}-([01])-([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-\d{5,}\.parquet$`)
+// deleteName names a delete file: 2, the call of Deletes, its number within that. Java's end like this as well.
+func deleteName(id uuid.UUID, n int, kind string) string {
+	return fmt.Sprintf("%05d-2-%s-%05d-deletes.%s", 0, id, n, kind)
+}
 
-// StagedBy tells from a file's name, folders left out, which call of Stage wrote it; false: none did.
+var ownDataName = regexp.MustCompile(`(?:^|-)\d{5,}-([012])-([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-\d{5,}(?:\.parquet|-deletes\.parquet|-deletes\.puffin)$`)
+
+// StagedBy tells from a file's name, folders left out, which call of Stage or Deletes wrote it; false: none did.
 func StagedBy(name string) (id uuid.UUID, ok bool) {
 	m := ownDataName.FindStringSubmatch(name)
 	if m == nil {
@@ -83,5 +88,5 @@ func Missing(ctx context.Context, tbl *table.Table, files []slice.StagedFile) ([
 	}
 	err = g.Wait()
 	slices.Sort(gone)
-	return gone, err
+	return slices.Compact(gone), err
 }

@@ -174,7 +174,8 @@ func Remove(ctx context.Context, tbl *table.Table, files []slice.StagedFile) err
 	for i, f := range files {
 		locations[i] = f.FilePath()
 	}
-	return removeAll(ctx, fsys, locations)
+	slices.Sort(locations) // deletion vectors share a file
+	return removeAll(ctx, fsys, slices.Compact(locations))
 }
 
 // staging is one call of Stage.
