@@ -168,7 +168,7 @@ func (r *run) spares(by *table.Snapshot, e iceberg.ManifestEntry, schema *iceber
 
 // allStaged are the files that the run wrote.
 func (r *run) allStaged() []slice.StagedFile {
-	files := slices.Concat(r.result.Staged.Files, r.stale)
+	files := slices.Concat(r.result.Staged.Files, r.result.Deletes, r.stale)
 	for _, c := range r.carried {
 		files = append(files, c.files...)
 	}

@@ -228,7 +228,7 @@ func (r *run) present(ctx context.Context) error {
 	if now().Sub(r.o.Started) < LitterAge {
 		return nil
 	}
-	files := slices.Concat(r.result.Staged.Files, r.result.Carried)
+	files := slices.Concat(r.result.Staged.Files, r.result.Carried, r.result.Deletes)
 	gone, err := stage.Missing(ctx, r.table, files)
 	if err != nil {
 		return err

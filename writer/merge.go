@@ -30,6 +30,7 @@ import (
 //
 //   - the rows that stay of files that are rewritten, as long as these files, with the same delete files,
 //     are live and have the same hits;
+//   - the delete files that hide rows of files that stay (mergeonread.go), on the same terms;
 //   - the rows that come from the input, as long as every one of its rows has the outcome that it had.
 //
 // Every commit is pinned to the snapshot that the keys were matched with, so the outcome is what the merge
@@ -41,6 +42,9 @@ type Merge struct {
 	LatestBy, IfNewer string
 	DeleteWhen        *slice.Slice
 	Ignore            []string
+	// OnRead hides rows that change by delete files, and leaves their data files as they are. The default, false,
+	// writes these files anew (copy on write).
+	OnRead bool
 }
 
 // MergeName names a merge that has no job file: by its table and key.
@@ -64,6 +68,10 @@ type merging struct {
 	staging *table.Table
 	// written tells which plan the staged rows of the input are of; 0: none.
 	written uint64
+	// hidden tells for which files with hits the delete files are staged, 0: none; replaced are the data files, by path,
+	// whose own delete files theirs take the place of.
+	hidden   uint64
+	replaced map[string]bool
 }
 
 func (r *run) merge(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) (Result, error) {
@@ -196,15 +204,20 @@ func (m *merging) planAgain(ctx context.Context, base *table.Table) (*publish.Ch
 	if err := m.present(ctx); err != nil {
 		return nil, err
 	}
-	if err := m.keep(ctx, evolved, p); err != nil {
+	change := &publish.Change{Operation: table.OpOverwrite, Remove: p.Removed(), Summary: iceberg.Properties{}}
+	if m.o.Merge.OnRead {
+		change.Remove, err = m.hide(ctx, evolved, p)
+	} else {
+		err = m.keep(ctx, evolved, p)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := m.write(ctx, evolved, p); err != nil {
 		return nil, err
 	}
 	m.progress("publish")
-	change := &publish.Change{Operation: table.OpOverwrite, Remove: p.Removed(), Summary: iceberg.Properties{}}
-	if len(change.Remove) == 0 {
+	if len(change.Remove) == 0 && len(m.result.Deletes) == 0 {
 		change.Operation = table.OpAppend
 	}
 	for key, n := range map[string]int64{keyRowsInserted: m.result.RowsInserted, keyRowsUpdated: m.result.RowsUpdated, keyRowsDeleted: m.result.RowsDeleted} {
@@ -215,7 +228,7 @@ func (m *merging) planAgain(ctx context.Context, base *table.Table) (*publish.Ch
 	if len(drift.Changes) > 0 {
 		change.Schema = drift.Schema
 	}
-	for _, f := range slices.Concat(m.result.Staged.Files, m.result.Carried) {
+	for _, f := range slices.Concat(m.result.Staged.Files, m.result.Carried, m.result.Deletes) {
 		change.Add = append(change.Add, f.DataFile)
 	}
 	return change, nil

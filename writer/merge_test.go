@@ -153,17 +153,20 @@ func TestMergeRefuses(t *testing.T) {
 	})
 }
 
-// A map is the model of a table: merges, deletes, stale rows and duplicates in any order, split into any
-// number of loads, on every format version, partitioned and not.
+// A map is the model of a table: merges by either strategy, deletes of every kind by others, stale rows and
+// duplicates in any order, split into any number of loads, on every format version, partitioned and not.
 func TestMergeAgainstAMap(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		version := rapid.IntRange(1, 3).Draw(rt, "version")
 		by := rapid.SampledFrom([]string{"", "region", "bucket(3, id)", "truncate(2, id), region"}).Draw(rt, "by")
 		cat := versioned(t, version, by)
+		if rapid.Bool().Draw(rt, "granularity") {
+			setProperties(t, cat, iceberg.Properties{"write.delete.granularity": "partition"})
+		}
 		model := map[int64]row{}
 		evolved := false
 		for range rapid.IntRange(1, 8).Draw(rt, "loads") {
-			switch rapid.SampledFrom([]string{"merge", "merge", "merge", "delete", "spec"}).Draw(rt, "step") {
+			switch rapid.SampledFrom([]string{"merge", "merge", "merge", "delete", "equality", "upgrade", "spec"}).Draw(rt, "step") {
 			case "delete":
 				// position deletes and deletion vectors; iceberg-go files those on data of an older spec
 				// where its scan does not find them
@@ -180,6 +183,25 @@ func TestMergeAgainstAMap(t *testing.T) {
 				}
 				delete(model, id)
 				continue
+			case "equality":
+				id := rapid.Int64Range(1, 12).Draw(rt, "id")
+				if was, there := model[id]; there && version > 1 && !evolved {
+					deleteEqual(t, cat, was)
+					delete(model, id)
+				}
+				continue
+			case "upgrade":
+				if version == 2 { // then there are position deletes beside vectors
+					version = 3
+					tx := current(t, cat).NewTransaction()
+					if err := tx.UpgradeFormatVersion(version); err != nil {
+						rt.Fatal(err)
+					}
+					if _, err := tx.Commit(t.Context()); err != nil {
+						rt.Fatal(err)
+					}
+				}
+				continue
 			case "spec":
 				repartition(t, cat, rapid.SampledFrom([]string{"", "region", "bucket(3, id)", "id"}).Draw(rt, "spec"))
 				evolved = true
@@ -187,6 +209,7 @@ func TestMergeAgainstAMap(t *testing.T) {
 			}
 			o := merging("id")
 			o.Memory = rapid.SampledFrom([]int64{0, 64}).Draw(rt, "memory") // 64 spills every batch
+			o.Merge.OnRead = version > 1 && rapid.Bool().Draw(rt, "on read")
 			latest, newer, deletes := rapid.Bool().Draw(rt, "latest"), rapid.Bool().Draw(rt, "newer"), rapid.Bool().Draw(rt, "deletes")
 			if latest {
 				o.Merge.LatestBy = "amount"

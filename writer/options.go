@@ -111,6 +111,10 @@ type Result struct {
 	FilesRead int
 	// Carried are the files with the rows that were carried over from the files in Plan.Rewrite.
 	Carried []slice.StagedFile
+	// Deletes are the delete files of a merge on read: position delete files, or deletion vectors, several to a path.
+	Deletes []slice.StagedFile
+	// DeletesReplaced are the delete files whose place they take.
+	DeletesReplaced int
 	// Already is the snapshot that published the run key of an append before, which may have expired; else nil.
 	Already *int64
 	// SchemaChanges are what Plan's publication changes in the table's schema; none where it is unchanged.

@@ -38,6 +38,8 @@ type Match struct {
 	// old are the columns that updated rows keep, and oldOf the input rows that each of their rows is for.
 	old   []arrow.RecordBatch
 	oldOf [][]int32
+	// placed are the positions of the rows that go, once somebody asked (Matcher.Doomed).
+	placed *placed
 }
 
 // Changes counts the hits by which rows go.
@@ -125,11 +127,11 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 			continue
 		}
 		if known, ok := m.seen[f.Origin()]; ok && reader.same(known) {
-			found[i] = &Match{File: f, Hits: known.Hits, old: known.old, oldOf: known.oldOf}
+			found[i] = &Match{File: f, Hits: known.Hits, old: known.old, oldOf: known.oldOf, placed: known.placed}
 			continue
 		}
 		p.Read++
-		found[i] = &Match{File: f}
+		found[i] = &Match{File: f, placed: &placed{}}
 		fresh = append(fresh, found[i])
 	}
 	if err := m.in.each(func(k *part) error { return reader.readAll(ctx, fresh, k) }); err != nil {
