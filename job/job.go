@@ -190,6 +190,9 @@ type Job struct {
 	// IgnoreColumns are columns whose differences are no change, in one or several lists with commas between.
 	// Default: none.
 	IgnoreColumns []string
+	// Strategy is how mode Merge changes rows that are there: CopyOnWrite or MergeOnRead. Default, "": what the
+	// table's property write.merge.mode says, and CopyOnWrite where it says nothing.
+	Strategy Strategy
 
 	// Rejects is a directory that bad rows are set aside in. Default, "": the first one ends the run.
 	Rejects string

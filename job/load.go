@@ -143,6 +143,10 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 		if merged, extra, err = j.merge(ctx, s, schema, read, objects); err != nil {
 			return rec, err
 		}
+		if rec.Strategy, err = j.strategy(tbl); err != nil {
+			return rec, err
+		}
+		merged.OnRead = rec.Strategy == MergeOnRead
 		read = withFields(read, extra)
 		if s.convert.Columns != nil {
 			for _, f := range extra {

@@ -42,6 +42,7 @@ func (j Job) checkMode(s *settings) error {
 		{"--if-newer", j.IfNewer != "", []Mode{Merge}},
 		{"--delete-when", j.DeleteWhen != "", []Mode{Merge}},
 		{"--ignore-columns", len(s.ignore) > 0, []Mode{Merge}},
+		{"--strategy", j.Strategy != "", []Mode{Merge}},
 		{"--window", j.Window != "", []Mode{Insert}},
 		{"--event-time", j.EventTime != "", []Mode{Insert}},
 		{"--allow-duplicates", j.AllowDuplicates, []Mode{Append}},
@@ -63,6 +64,9 @@ func (j Job) checkMode(s *settings) error {
 	}
 	if (j.mode() == Merge || j.mode() == Insert) && len(s.key) == 0 {
 		return usage("name the columns that tell rows apart: --key order_id", "--mode %s needs --key", j.mode())
+	}
+	if err := j.checkStrategy(); err != nil {
+		return err
 	}
 	return j.checkWindow(s)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer"
+	"github.com/icewright/icewright/writer/slice"
 )
 
 // ReceiptVersion is the version of Receipt's JSON form. Fields may be added under one version;
@@ -60,6 +61,13 @@ type Receipt struct {
 	BytesAdded     int64 `json:"bytes_added"`
 	BytesRead      int64 `json:"bytes_read"`
 	Sources        int   `json:"sources"`
+
+	// Strategy is that of a merge; "" in other modes.
+	Strategy Strategy `json:"strategy"`
+	// DeleteFilesAdded are position delete files or deletion vectors of a merge on read, and PositionsDeleted the rows that
+	// they hide: those that changed, and with a vector or a file that takes the place of another, those of that one.
+	DeleteFilesAdded int   `json:"delete_files_added"`
+	PositionsDeleted int64 `json:"positions_deleted"`
 
 	Digest       string             `json:"digest"`
 	Attempts     int                `json:"attempts"`
@@ -151,6 +159,14 @@ func (r *Receipt) fillMerge(res writer.Result) {
 	p := res.Matched
 	r.FilesConsidered, r.FilesPruned, r.FilesRead = p.Considered, p.Pruned, res.FilesRead
 	r.FilesRemoved, r.FilesRewritten = len(p.Removed()), len(p.Rewrites())
+	if r.Strategy == MergeOnRead {
+		r.FilesRemoved, r.FilesRewritten = res.DeletesReplaced, 0
+	}
+	r.DeleteFilesAdded = len(res.Deletes)
+	for _, f := range res.Deletes {
+		r.PositionsDeleted += f.Count()
+		r.BytesAdded += slice.SizeOf(f.DataFile)
+	}
 	for _, f := range res.Carried {
 		r.RowsKept += f.Count()
 	}

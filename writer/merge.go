@@ -205,7 +205,7 @@ func (m *merging) planAgain(ctx context.Context, base *table.Table) (*publish.Ch
 		return nil, err
 	}
 	change := &publish.Change{Operation: table.OpOverwrite, Remove: p.Removed(), Summary: iceberg.Properties{}}
-	if m.o.Merge.OnRead {
+	if m.o.Merge != nil && m.o.Merge.OnRead {
 		change.Remove, err = m.hide(ctx, evolved, p)
 	} else {
 		err = m.keep(ctx, evolved, p)

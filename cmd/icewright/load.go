@@ -28,6 +28,7 @@ func (a *app) loadCommand() *cobra.Command {
 	var (
 		j        job.Job
 		mode     string
+		strategy string
 		format   string
 		progress string
 	)
@@ -58,6 +59,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Sources, j.Stdin, j.Catalog = args, a.stdin, a.global.catalog
 			j.Mode, j.Format = job.Mode(strings.ToLower(mode)), arrowconv.Format(format)
+			j.Strategy = job.Strategy(strings.ToLower(strategy))
 			if cmd.Flags().Changed("slice") && strings.TrimSpace(j.Slice) == "" {
 				return &job.Error{
 					Class: job.ErrUsage, Text: "--slice is empty",
@@ -124,6 +126,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 	f.text(&j.IfNewer, "if-newer", "", "rows that are less in this `COLUMN` than the table's change nothing (default: rows count as they come)")
 	f.text(&j.DeleteWhen, "delete-when", "", "`EXPRESSION` for input rows that delete the row with their key: \"op = 'd'\" (default: none does)")
 	f.texts(&j.IgnoreColumns, "ignore-columns", "`COLUMNS` that may differ without being a change (default: none)")
+	f.choice(&strategy, "strategy", "", []string{"copy-on-write", "merge-on-read"}, "`HOW` rows change: copy-on-write (their files are written anew) or merge-on-read (delete files hide them) (default: the table's write.merge.mode, or copy-on-write)")
 
 	f = under(cmd.Flags(), headInsert)
 	f.text(&j.Window, "window", "", "rows with one key are one event where their times are this `DURATION` apart at most: 24h, 7d (default: whatever their times)")

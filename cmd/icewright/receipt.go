@@ -89,6 +89,9 @@ func receiptText(r job.Receipt) string {
 	if (r.Mode == job.Merge || r.Mode == job.Insert) && !r.Trusted {
 		fmt.Fprintf(&b, "  %s considered, %s pruned, %s read, %s rewritten\n", plural(int64(r.FilesConsidered), "file"),
 			grouped(int64(r.FilesPruned)), grouped(int64(r.FilesRead)), grouped(int64(r.FilesRewritten)))
+		if r.DeleteFilesAdded > 0 {
+			fmt.Fprintf(&b, "  %s added, with %s\n", plural(int64(r.DeleteFilesAdded), "delete file"), plural(r.PositionsDeleted, "position"))
+		}
 	} else if r.FilesRewritten > 0 {
 		fmt.Fprintf(&b, "  %s outside the slice carried over from %s\n", plural(r.RowsKept, "row"), plural(int64(r.FilesRewritten), "file"))
 	}
