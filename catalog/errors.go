@@ -75,7 +75,7 @@ func Classify(err error) error {
 	if err == nil || ClassOf(err) != nil || isContext(err) {
 		return err
 	}
-	return &classified{class: class(err), err: err}
+	return classifiedAs(class(err), err)
 }
 
 // readError classifies the error of a call that changes nothing.
@@ -90,7 +90,7 @@ func readError(err error) error {
 			c = ErrRejected
 		}
 	}
-	return &classified{class: c, err: err}
+	return classifiedAs(c, err)
 }
 
 // commitError classifies the error of a commit. A context that ends while the

@@ -232,6 +232,8 @@ type play struct {
 	ident table.Identifier
 	where catalog.Config
 	flags []string // that say where
+	// meanwhile is what happens while a process is held at a point; nil: nothing holds it.
+	meanwhile func()
 }
 
 // plays are counted, so that each has a table of its own in a catalog that they share.
@@ -259,6 +261,9 @@ func newPlay(t *testing.T, s scene, v venue) *play {
 		p.load(job.Job{Sources: []string{"w.csv"}})
 	}
 	p.csv("rival.csv", map[string]int{"w": 80}, "2")
+	if s.rival {
+		p.meanwhile = func() { p.load(job.Job{Sources: []string{"rival.csv"}}) }
+	}
 	p.csv("in.csv", s.rows, "1")
 	if s.fails {
 		f, err := os.OpenFile(filepath.Join(dir, "in.csv"), os.O_APPEND|os.O_WRONLY, 0o644)
@@ -327,7 +332,7 @@ func (p *play) command(env ...string) *exec.Cmd {
 	return cmd
 }
 
-// run starts cmd, lets the other run of the scene land while it is held, and waits for its end.
+// run starts cmd, has meanwhile happen while it is held, and waits for its end.
 func (p *play) run(cmd *exec.Cmd) (code int, output string) {
 	p.t.Helper()
 	var out bytes.Buffer
@@ -344,8 +349,8 @@ func (p *play) run(cmd *exec.Cmd) (code int, output string) {
 			return codeOf(p.t, err), out.String()
 		case <-time.After(2 * time.Millisecond):
 		}
-		if _, err := os.Stat(hold); err == nil && p.s.rival {
-			p.load(job.Job{Sources: []string{"rival.csv"}})
+		if _, err := os.Stat(hold); err == nil && p.meanwhile != nil {
+			p.meanwhile()
 			if err := os.Remove(hold); err != nil {
 				p.t.Fatal(err)
 			}

@@ -46,7 +46,7 @@ var guarantees = []guarantee{
 	{
 		8, "**Clean.** A failed run leaves the table as it was and removes what it staged, or says which files stay, and why.",
 		"Every file is noted before it is begun. What a killed process leaves `icewright doctor --litter` finds.",
-		[]string{"writer/stage.TestFailuresLeaveNothingBehind", "writer.TestFaults", "writer.TestLitter", "cmd/icewright.TestDiskFull"},
+		[]string{"writer/stage.TestFailuresLeaveNothingBehind", "writer.TestFaults", "writer.TestLitter", "cmd/icewright.TestDiskFull", "cmd/icewright.TestFullDisk"},
 	},
 	{
 		9, "**Plain Iceberg.** Tables need nothing of ours to be read or maintained.",

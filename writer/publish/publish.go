@@ -322,12 +322,15 @@ func (l *loop) settle(ctx context.Context, tbl *table.Table, c *commit) (done bo
 			l.outcome.Unseen = true
 			return false, nil
 		}
-		if lasting(class) || l.options.Now().After(deadline) {
+		if lasting(class) || catalog.DiskFull(class) || l.options.Now().After(deadline) {
 			if pending {
 				return false, l.unknown(c, sent)
 			}
 			_, left := c.discard()
-			return false, errors.Join(fmt.Errorf("tried %d times: %w", try, class), left)
+			if try > 1 {
+				class = fmt.Errorf("tried %d times: %w", try, class)
+			}
+			return false, errors.Join(class, left)
 		}
 		if err := l.options.Sleep(ctx, backoff(try)); err != nil {
 			return false, l.unknown(c, errors.Join(sent, err))
@@ -375,7 +378,7 @@ func (l *loop) load(ctx context.Context) (*table.Table, error) {
 		if errors.Is(err, catalog.ErrNotFound) {
 			return nil, fmt.Errorf("%w: table %s was dropped in the meantime: %w", ErrConflict, name(l.attempt.Table), err)
 		}
-		if lasting(err) || l.options.Now().After(deadline) {
+		if lasting(err) || catalog.DiskFull(err) || l.options.Now().After(deadline) {
 			return nil, err
 		}
 		if err := l.options.Sleep(ctx, backoff(try)); err != nil {
