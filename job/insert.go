@@ -1,10 +1,15 @@
 package job
 
 import (
+	"maps"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/apache/iceberg-go"
+
+	"github.com/icewright/icewright/catalog"
 )
 
 // checkWindow reads --window, which goes with --event-time.
@@ -48,4 +53,28 @@ func parseWindow(text string) (time.Duration, error) {
 		return 0, usage(hint, "--window: %s is negative; a window reaches to both sides of a row's time", text)
 	}
 	return d, nil
+}
+
+// bloomEnabled is the property that asks for Bloom filters of a column.
+const bloomEnabled = "write.parquet.bloom-filter-enabled.column."
+
+// withFilters has the files of a table that is made to be matched by key have Bloom filters of the key's columns,
+// unless the job says something else of a column.
+func (j Job) withFilters(s settings, spec catalog.TableSpec) catalog.TableSpec {
+	if spec.Schema == nil || j.mode() != Merge && j.mode() != Insert {
+		return spec
+	}
+	props := iceberg.Properties{}
+	for _, name := range s.key {
+		f, ok := spec.Schema.FindFieldByName(name)
+		if !ok {
+			continue // the load says so
+		}
+		if _, boolean := f.Type.(iceberg.BooleanType); !boolean {
+			props[bloomEnabled+name] = "true"
+		}
+	}
+	maps.Copy(props, spec.Props)
+	spec.Props = props
+	return spec
 }

@@ -250,7 +250,7 @@ func (j Job) openTable(ctx context.Context, cat *catalog.Catalog, s settings, ob
 			return nil, false, fmt.Errorf("schema of %s: %w", j.Table, err)
 		}
 	}
-	tbl, created, err = cat.CreateTable(ctx, s.ident, spec)
+	tbl, created, err = cat.CreateTable(ctx, s.ident, j.withFilters(s, spec))
 	if err != nil {
 		return nil, false, err
 	}

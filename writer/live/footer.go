@@ -13,6 +13,8 @@ import (
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/icewright/icewright/writer/bloom"
 )
 
 // footerGuess is how much of a file's end is read at once, in bytes: the footers of most files
@@ -63,10 +65,50 @@ type RowGroup struct {
 	Task        table.FileScanTask
 	// Facts are what its statistics say of columns, as a manifest entry does of a file.
 	Facts iceberg.DataFile
+	// Chunks are its columns that have a Bloom filter, by field id, where the table's type has the hashes of the file's.
+	Chunks map[int]Chunk
+}
+
+// Chunk is a column of a row group: its bytes in the file, and the place of its Bloom filter.
+type Chunk struct {
+	Bytes        int64
+	FilterOffset int64
+	FilterLength int64 // with its header; 0 where the file doesn't say
+}
+
+// Filter reads the Bloom filter of a chunk; nil where it is of a kind that is not known.
+func (f *File) Filter(ctx context.Context, tbl *table.Table, c Chunk) (_ *bloom.Filter, err error) {
+	fs, err := tbl.FS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in, err := fs.Open(f.DataFile().FilePath())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	var b []byte
+	for need := max(int(c.FilterLength), bloom.HeaderMost); len(b) < need; {
+		if c.FilterOffset+int64(need) > f.DataFile().FileSizeBytes() {
+			return nil, nil
+		}
+		more := make([]byte, need)
+		n := copy(more, b)
+		if _, err := in.ReadAt(more[n:], c.FilterOffset+int64(n)); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		b = more
+		filter, wants, ok := bloom.Parse(b)
+		if ok {
+			return filter, nil
+		}
+		need = wants
+	}
+	return nil, nil
 }
 
 // RowGroups are the row groups of a Parquet file that no delete file applies to: then rows can be numbered
-// without reading those before them. nil where they cannot be told apart, or there is only one.
+// without reading those before them. nil where they cannot be told apart, or there is only one, without a filter.
 func (f *File) RowGroups(ctx context.Context, tbl *table.Table) ([]RowGroup, error) {
 	df := f.DataFile()
 	spec := tbl.Metadata().PartitionSpecByID(f.Partition.SpecID)
@@ -81,7 +123,7 @@ func (f *File) RowGroups(ctx context.Context, tbl *table.Table) ([]RowGroup, err
 	if err != nil {
 		return nil, fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 	}
-	if meta == nil || meta.NumRowGroups() < 2 {
+	if meta == nil || meta.NumRowGroups() < 2 && !filtered(meta) {
 		return nil, nil
 	}
 	starts := df.SplitOffsets() // the scanner goes by these where they are one for each
@@ -114,12 +156,64 @@ func (f *File) RowGroups(ctx context.Context, tbl *table.Table) ([]RowGroup, err
 		r := RowGroup{First: first, Rows: g.NumRows(), Task: whole}
 		r.Task.Start, r.Task.Length = start, end-start
 		first += r.Rows
+		if r.Chunks, err = chunksOf(g, meta.Schema, tbl.Schema()); err != nil {
+			return nil, fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
+		}
 		if r.Facts, err = factsOf(df, g, meta.Schema, *spec, tbl.Schema()); err != nil {
 			return nil, fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 		}
 		groups = append(groups, r)
 	}
 	return groups, nil
+}
+
+// filtered tells whether a file has a Bloom filter.
+func filtered(meta *metadata.FileMetaData) bool {
+	for g := range meta.NumRowGroups() {
+		for c := range meta.Schema.NumColumns() {
+			if chunk, err := meta.RowGroup(g).ColumnChunk(c); err == nil && chunk.BloomFilterOffset() > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// chunksOf are the columns of a row group that have a Bloom filter which values of the table can be looked up in.
+func chunksOf(g *metadata.RowGroupMetaData, columns *schema.Schema, table *iceberg.Schema) (map[int]Chunk, error) {
+	var out map[int]Chunk
+	for i := range columns.NumColumns() {
+		c := columns.Column(i)
+		chunk, err := g.ColumnChunk(i)
+		if err != nil {
+			return nil, err
+		}
+		id := int(c.SchemaNode().FieldID())
+		if typ, ok := table.FindTypeByID(id); !ok || chunk.BloomFilterOffset() <= 0 || !sameHash(typ, c) {
+			continue
+		}
+		if out == nil {
+			out = map[int]Chunk{}
+		}
+		out[id] = Chunk{chunk.TotalCompressedSize(), chunk.BloomFilterOffset(), int64(chunk.BloomFilterLength())}
+	}
+	return out, nil
+}
+
+// sameHash tells whether a value of type t is in a Parquet column the bytes that its Iceberg bound has: Bloom filters
+// have the hashes of these.
+func sameHash(t iceberg.Type, c *schema.Column) bool {
+	switch t := t.(type) {
+	case iceberg.Int64Type: // an int that became a long has the bytes of an int
+		return c.PhysicalType() == parquet.Types.Int64
+	case iceberg.TimestampNsType, iceberg.TimestampTzNsType:
+		return c.PhysicalType() == parquet.Types.Int64 && unitOf(c) == schema.TimeUnitNanos
+	case iceberg.UUIDType:
+		return c.PhysicalType() == parquet.Types.FixedLenByteArray && c.TypeLength() == 16
+	case iceberg.FixedType:
+		return c.PhysicalType() == parquet.Types.FixedLenByteArray && c.TypeLength() == t.Len()
+	}
+	return sameBytes(t, c)
 }
 
 // factsOf are the bounds of a row group's columns, of types whose statistics and bounds have the same bytes.

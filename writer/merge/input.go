@@ -44,6 +44,7 @@ type Input struct {
 	layouts []layout
 	store   *store
 	reach   *reach
+	probes  *probes
 	homes   *partitionReach
 	within  *slice.Slice // where the rows that the keys hit lie; nil: anywhere
 
@@ -118,7 +119,7 @@ func NewInput(schema *iceberg.Schema, o Options) (*Input, error) {
 			return nil, fail(ErrColumn, "", "--ignore-columns: column %q is named twice", name)
 		}
 	}
-	in.reach = newReach(in.keys)
+	in.reach, in.probes = newReach(in.keys), newProbes(in.keys)
 	in.homes = newPartitionReach(schema, o.Specs, in.keys, o.Partitions)
 	return in, nil
 }
@@ -187,6 +188,9 @@ func (in *Input) add(rec arrow.RecordBatch, b arrowconv.Batch, deletes *slice.Se
 		}
 	}
 	in.homes.add(rec)
+	if err := in.probes.add(rec); err != nil {
+		return err
+	}
 	if in.window != nil {
 		if err := in.window.add(rec); err != nil {
 			return err

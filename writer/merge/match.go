@@ -35,6 +35,9 @@ type Match struct {
 	*live.File
 	Hits []Hit
 
+	filtered int  // row groups that a Bloom filter, or a look at each key, ruled out
+	read     bool // some of it was read
+
 	// old are the columns that updated rows keep, and oldOf the input rows that each of their rows is for.
 	old   []arrow.RecordBatch
 	oldOf [][]int32
@@ -75,6 +78,9 @@ type Plan struct {
 	// Considered are the live data files, Pruned those that the manifests prove to have no hit, Read those whose
 	// keys were read for this plan; the others had been read for an earlier one.
 	Considered, Pruned, Read int
+	// RowGroupsRuledOut counts the row groups, of files that were not pruned, that statistics leave and that the values
+	// of the keys, by their Bloom filters, rule out.
+	RowGroupsRuledOut int
 	// Late counts the inserted rows that are older than the newest of the snapshot by more than the window.
 	Late int64
 	// Live are the files of the snapshot.
@@ -141,6 +147,11 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 		return nil, err
 	}
 	for _, f := range fresh {
+		p.RowGroupsRuledOut += f.filtered
+		if !f.read {
+			p.Read--
+			p.Pruned++
+		}
 		slices.SortFunc(f.Hits, func(a, b Hit) int { return cmp.Compare(a.Row, b.Row) })
 		m.seen[f.Origin()] = f
 	}
@@ -292,6 +303,7 @@ func (r *reader) readFile(ctx context.Context, m *Match, k *part) error {
 	if err != nil {
 		return err
 	}
+	m.read = m.read || len(sections) > 0
 	found := make([]found, len(sections))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.in.o.Workers)
@@ -350,10 +362,24 @@ func (r *reader) sections(ctx context.Context, m *Match) ([]section, error) {
 	}
 	spec := r.tbl.Metadata().PartitionSpecByID(m.Partition.SpecID)
 	var out []section
+	ruledOut := 0
 	for _, g := range groups {
-		if r.in.within == nil || r.in.within.File(g.Facts, *spec, r.tbl.Schema()) != slice.None {
-			out = append(out, section{g.First, g.Rows, g.Rows, g.Task})
+		if r.in.within != nil && r.in.within.File(g.Facts, *spec, r.tbl.Schema()) == slice.None {
+			continue
 		}
+		may, err := r.in.probes.mayHold(ctx, m.File, r.tbl, g)
+		if err != nil {
+			return nil, fmt.Errorf("read a Bloom filter of %s: %w", m.DataFile().FilePath(), err)
+		}
+		if may {
+			out = append(out, section{g.First, g.Rows, g.Rows, g.Task})
+		} else {
+			ruledOut++
+		}
+	}
+	m.filtered = ruledOut
+	if len(groups) == 1 && len(out) == 1 {
+		out[0] = whole(m)
 	}
 	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/parquet"
 
+	"github.com/icewright/icewright/writer/bloom"
 	"github.com/icewright/icewright/writer/digest"
 )
 
@@ -36,6 +37,7 @@ type chunk struct {
 	known entries // of the dictionary
 
 	pages  []blob // of data; after finish, that of the dictionary comes first
+	bloom  []blob // hashes for the Bloom filter; after finish, the filter
 	size   int64  // of pages, headers included
 	plain  int64  // the same, before compression
 	dict   int64  // of that the dictionary page, 0 without one
@@ -63,6 +65,9 @@ func (g *rowGroup) inMemory() int64 {
 		for _, b := range g.chunks[i].pages {
 			n += int64(len(b.data))
 		}
+		for _, b := range g.chunks[i].bloom {
+			n += int64(len(b.data))
+		}
 	}
 	return n
 }
@@ -70,7 +75,7 @@ func (g *rowGroup) inMemory() int64 {
 // dropPages lets go of what has been written.
 func (g *rowGroup) dropPages() {
 	for i := range g.chunks {
-		g.chunks[i].pages = nil
+		g.chunks[i].pages, g.chunks[i].bloom = nil, nil
 	}
 }
 
@@ -81,20 +86,26 @@ func (g *rowGroup) spill(to *spillFile) error {
 		for _, b := range g.chunks[i].pages {
 			all = append(all, b.data...)
 		}
+		for _, b := range g.chunks[i].bloom {
+			all = append(all, b.data...)
+		}
 	}
 	at, err := to.write(all)
 	if err != nil {
 		return err
 	}
-	for i := range g.chunks {
-		for k := range g.chunks[i].pages {
-			b := &g.chunks[i].pages[k]
-			if b.data != nil {
+	place := func(blobs []blob) {
+		for k := range blobs {
+			if b := &blobs[k]; b.data != nil {
 				b.at = extent{at.off, int64(len(b.data))}
 				at.off += b.at.size
 				b.data = nil
 			}
 		}
+	}
+	for i := range g.chunks {
+		place(g.chunks[i].pages)
+		place(g.chunks[i].bloom)
 	}
 	return nil
 }
@@ -123,6 +134,9 @@ func (e *encoder) add(g *rowGroup, i int, l *leaf, c *column, lv levels) error {
 		return e.addTexts(ch, l, lv, data, offsets, tiny)
 	case parquet.Types.FixedLenByteArray:
 		vals := e.fixedValues(&ch.stats, l, c, lv.pos, n)
+		if l.bloom.on {
+			ch.addHashes(n, func(i int) uint64 { return bloom.Hash(vals[i*l.width : (i+1)*l.width]) })
+		}
 		return e.pages(ch, l, lv, parquet.Encodings.Plain, len(vals), func(b []byte, from, to int) []byte {
 			return append(b, vals[from*l.width:to*l.width]...)
 		})
@@ -138,13 +152,16 @@ func addWords[T int32 | int64](e *encoder, ch *chunk, l *leaf, lv levels, vals [
 	if ch.way.dict {
 		known := len(ch.known.words)
 		if codeWords(&e.dict, &ch.known, vals, width, e.set.dictSize) {
-			addStats(&ch.stats, l, widened[T](ch.known.words[known:]))
+			fresh := widened[T](ch.known.words[known:])
+			addStats(&ch.stats, l, fresh)
+			addWordHashes(ch, l, fresh)
 			return e.codes(ch, l, lv)
 		}
 		ch.known.words = ch.known.words[:known]
 		ch.way.dict = false
 	}
 	addStats(&ch.stats, l, vals)
+	addWordHashes(ch, l, vals)
 	how := ch.way.direct
 	return e.pages(ch, l, lv, how, len(vals)*width, func(b []byte, from, to int) []byte {
 		switch how {
@@ -197,6 +214,9 @@ func (e *encoder) addTexts(ch *chunk, l *leaf, lv levels, data []byte, offsets [
 				ch.stats.addText(ch.known.text(k - 1))
 			}
 			ch.stats.own() // entries may move
+			if first := max(known-1, 0); l.bloom.on {
+				ch.addHashes(len(ch.known.ends)-1-first, func(i int) uint64 { return bloom.Hash(ch.known.text(first + i)) })
+			}
 			return e.codes(ch, l, lv)
 		}
 		ch.known.truncate(known)
@@ -204,6 +224,9 @@ func (e *encoder) addTexts(ch *chunk, l *leaf, lv levels, data []byte, offsets [
 	}
 	addTextStats(&ch.stats, data, offsets)
 	ch.stats.own()
+	if l.bloom.on {
+		ch.addHashes(n, func(i int) uint64 { return bloom.Hash(data[offsets[i]:offsets[i+1]]) })
+	}
 	how := ch.way.direct
 	return e.pages(ch, l, lv, how, int(offsets[n]-offsets[0])+4*n, func(b []byte, from, to int) []byte {
 		if how == parquet.Encodings.Plain {

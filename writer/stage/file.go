@@ -130,6 +130,7 @@ func (w *fileWriter) content(ctx context.Context, out io.Writer, t *fileTask) (s
 	if _, err := to.WriteString(parquetMagic); err != nil {
 		return 0, sum, err
 	}
+	var filters [][]byte // they come after all row groups
 	for i := 0; ; i++ {
 		g, err := t.group(ctx, i)
 		if err != nil {
@@ -149,7 +150,17 @@ func (w *fileWriter) content(ctx context.Context, out io.Writer, t *fileTask) (s
 		if err := foot.add(g); err != nil {
 			return 0, sum, err
 		}
+		if filters, err = w.appendFilters(filters, g); err != nil {
+			return 0, sum, err
+		}
 		w.wrote(g)
+	}
+	for i, filter := range filters {
+		*foot.filters[i] = foot.at
+		foot.at += int64(len(filter))
+		if _, err := out.Write(filter); err != nil {
+			return 0, sum, err
+		}
 	}
 	tail, err := foot.finish([2]string{schemaKey, w.schemaDoc}, [2]string{digest.FooterKey, sum.String()})
 	if err != nil {

@@ -18,7 +18,8 @@ type footer struct {
 	at     int64 // where the next row group starts
 	groups int16
 
-	pageType int64 // of data pages
+	pageType int64    // of data pages
+	filters  []*int64 // where the filters of the row groups will lie, once they are written
 }
 
 func newFooter(schema *pqschema.Schema, leaves []*leaf, set settings) *footer {
@@ -67,6 +68,10 @@ func (f *footer) add(g *rowGroup) error {
 			}
 		}
 		f.at += ch.size
+		if n := ch.filterSize(); n > 0 {
+			m.BloomFilterOffset, m.BloomFilterLength = new(int64), &n
+			f.filters = append(f.filters, m.BloomFilterOffset)
+		}
 	}
 	f.groups++
 	return rg.Finish(0, f.groups-1)

@@ -53,6 +53,7 @@ type leaf struct {
 	// listDef is the definition level from which on a slot exists in the innermost list.
 	listDef int16
 	mode    metricsMode
+	bloom   bloomMode
 	variant bool // one of a variant's two, which have no bounds, and the same counts
 }
 

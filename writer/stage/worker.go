@@ -43,6 +43,9 @@ func newWorker(s *staging, set settings, as *arrow.Schema) (*worker, error) {
 	if err := setMetricsModes(w.enc.leaves, s.meta.Properties(), sortedColumns(order)); err != nil {
 		return nil, err
 	}
+	if err := setBloomModes(w.enc.leaves, s.meta.Properties()); err != nil {
+		return nil, err
+	}
 	for i, at := 0, 0; i < len(w.enc.nodes); i++ {
 		w.firsts = append(w.firsts, at)
 		at += w.enc.nodes[i].leafCount()
@@ -212,6 +215,9 @@ func (w *worker) end(ctx context.Context, g *errgroup.Group, r *run) error {
 	var tasks []fileTask
 	for _, rg := range done {
 		w.enc.finish(rg)
+		if err := w.enc.filters(rg, w.spill); err != nil {
+			return err
+		}
 		if err := w.hold(rg, r.last); err != nil {
 			return err
 		}
