@@ -10,12 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/icewright/icewright/internal/tally"
 )
 
 // TestMatrix has icewright make a table of every kind and every engine read it: the rows and their types,
 // what filters on every column find, what the metadata tables say, and the past. docs/interop.md is what it
 // found: which cells ran, and what engines cannot do with tables that others read. `-args -rewrite` writes it.
 func TestMatrix(t *testing.T) {
+	y := tally.Of(t, "it makes a table of a kind that is out there, and every engine reads it")
 	found := newFindings()
 	borrow := readers(t)
 	t.Run("tables", func(t *testing.T) {
@@ -28,6 +31,7 @@ func TestMatrix(t *testing.T) {
 						continue
 					}
 					t.Run(k.String(), func(t *testing.T) {
+						y.Survived(t, 2, 9)
 						r := borrow(t)
 						m := k.makeOn(t, l)
 						m.place = place.name

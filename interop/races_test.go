@@ -152,11 +152,12 @@ func day(n int) string { return time.Date(2024, 1, 1+n, 0, 0, 0, 0, time.UTC).Fo
 // TestRaces: many processes load one table at once, as they are started, without any setting. In the first round
 // each has a day of its own, and all must land; in the second they are mixed, while Spark compacts the table.
 func TestRaces(t *testing.T) {
+	y := tally.Of(t, "16 to 31 others load at the same time, of its slice, of parts of it and of others, and Spark compacts the table")
 	for _, c := range []struct {
 		backend   int
 		disjoint  int
-		compactor string // the engine; "": Spark has no way to this catalog
-	}{{0, 32, "spark"}, {1, 16, "spark"}, {2, 16, ""}, {3, 16, ""}} {
+		compactor string // the engine; "": none
+	}{{0, 32, "spark"}, {1, 16, "spark"}, {2, 16, ""}, {3, 16, "spark"}} {
 		backend := backends[c.backend]
 		t.Run(backend.name, func(t *testing.T) {
 			l := backend.open(t)
@@ -222,6 +223,7 @@ func TestRaces(t *testing.T) {
 			close(stop)
 			<-stopped
 			compactions := mustBeSerial(t, l, table, racers)
+			y.SurvivedTimes(t, len(racers), 1, 3, 4, 8)
 			t.Logf("Spark compacted %d times, %d of which lost; %d snapshots are its own", done, lost, compactions)
 			if c.compactor != "" && (done < 2 || done == lost) {
 				t.Errorf("Spark compacted the table %d times, %d of which lost: %v", done, lost, why)

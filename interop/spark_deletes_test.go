@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/icewright/icewright/internal/tally"
 )
 
 // written is a table as Spark leaves it: three regions, rows 1 and 4 deleted in two of them.
@@ -118,6 +120,7 @@ func (l *lake) mergedWith(t *testing.T, r *reader, w written, table, spark strin
 // and without, and the whole table. Every reader sees the new rows and those of the other regions, no deleted row
 // comes back, and of the delete files those are left that others than the replaced rows need.
 func TestSparkDeletes(t *testing.T) {
+	y := tally.Of(t, "Spark made the table, and deleted rows of it in every way that there is")
 	r := newReader(t)
 	l := sqliteLake(t)
 	l.put(t, "first.csv", "id\n1\n")
@@ -136,7 +139,10 @@ func TestSparkDeletes(t *testing.T) {
 				"INSERT INTO {table} SELECT id, region, 'n' || id FROM VALUES (1, 'a'), (2, 'a'), (3, 'a'), (4, 'b'), (5, 'b'), (6, 'b'), (7, 'c'), (8, 'c') AS t(id, region)",
 				"INSERT INTO {table} VALUES (11, 'a', 'n11'), (14, 'b', 'n14')")
 			w.then(t, l, engine, table)
-			t.Run("merged", func(t *testing.T) { l.mergedWith(t, r, w, table, []string{"spark", "spark35"}[i%2]) })
+			t.Run("merged", func(t *testing.T) {
+				y.Survived(t, 2, 9)
+				l.mergedWith(t, r, w, table, []string{"spark", "spark35"}[i%2])
+			})
 			for _, how := range []struct {
 				name  string
 				args  []string
@@ -147,6 +153,7 @@ func TestSparkDeletes(t *testing.T) {
 				{"whole", []string{"--replace-table"}, engine},
 			} {
 				t.Run(how.name, func(t *testing.T) {
+					y.Survived(t, 2, 9)
 					name := table + "_" + how.name
 					l.twin(t, table, name)
 					args := how.args

@@ -51,6 +51,6 @@ var guarantees = []guarantee{
 	{
 		9, "**Plain Iceberg.** Tables need nothing of ours to be read or maintained.",
 		"The snapshots are what Iceberg's own ReplacePartitions would write. Ours are only entries in summaries and Parquet footers.",
-		[]string{"interop.TestReplace", "interop.TestMatrix", "interop.TestSparkReadsAndWrites"},
+		[]string{"interop.TestReplace", "interop.TestMatrix", "interop.TestSparkReadsAndWrites", "interop.TestSparkDeletes", "interop.TestSideBySide"},
 	},
 }

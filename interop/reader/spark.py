@@ -12,6 +12,7 @@ import re
 import sys
 import traceback
 from functools import cache
+from urllib.parse import unquote, urlsplit
 
 from pyspark.sql import SparkSession
 
@@ -227,13 +228,22 @@ def _properties(catalog):
             "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
             "client.region": catalog["s3.region"],
         }
+    jdbc = {"catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog", "jdbc.schema-version": "V1"}
+    uri = urlsplit(catalog["uri"])
+    if uri.scheme.startswith("postgresql"):
+        return {
+            **jdbc,
+            "uri": f"jdbc:postgresql://{uri.hostname}:{uri.port}{uri.path}",
+            "jdbc.user": unquote(uri.username),
+            "jdbc.password": unquote(uri.password),
+            "warehouse": "file://" + catalog["warehouse"],
+        }
     path = catalog["uri"].removeprefix("sqlite:///")
     if path == catalog["uri"]:
         raise ValueError(f"Spark has no driver for {catalog['uri']}")
     return {
-        "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
+        **jdbc,
         "uri": f"jdbc:sqlite:{path}?busy_timeout=10000",
-        "jdbc.schema-version": "V1",
         "warehouse": catalog.get("warehouse", "file://" + os.path.join(os.path.dirname(path), "warehouse")),
     }
 

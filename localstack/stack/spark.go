@@ -26,9 +26,10 @@ var sparkReleases = map[string]sparkRelease{
 	"3.5": {"3.5.9", "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.11.0", []string{"python3.11", "python3.10", "python3.9", "python3.8"}},
 }
 
-// sparkJars are what every Spark needs besides: a catalog of JDBC on SQLite, and files on S3.
+// sparkJars are what every Spark needs besides: a catalog of JDBC on SQLite or Postgres, and files on S3.
 var sparkJars = []string{
 	"org.xerial:sqlite-jdbc:3.53.0.0",
+	"org.postgresql:postgresql:42.7.8",
 	"org.apache.iceberg:iceberg-aws-bundle:1.11.0",
 }
 
