@@ -187,7 +187,9 @@ func writeInMemory(ctx context.Context, j childJob) (measure, error) {
 	start, user := time.Now(), userTime()
 	switch j.Writer {
 	case "stage":
-		debug.SetMemoryLimit(heapInUse() + memory) // as the command does, beside the input
+		// As the command does, beside the input.
+		debug.SetMemoryLimit(heapInUse() + memory)
+		debug.SetGCPercent(20)
 		_, err = stage.Stage(ctx, tbl, asBatches(recs), stage.Options{Memory: memory, SpillDir: dir})
 	case "WriteRecords":
 		for _, err = range table.WriteRecords(ctx, tbl, recs[0].Schema(), asRecords(recs)) {
