@@ -129,6 +129,9 @@ func survive(t *testing.T, s story, files []string) (met bool) {
 		}
 	}
 	landed := p.landed(first)
+	if n := store.Count("list"); n > 0 {
+		t.Errorf("the load asked for %d lists, which may be stale", n)
+	}
 
 	// Atomic and clean: all of it, or nothing, and what stays is named.
 	after, before := p.model(input...), p.model(was[:3]...)

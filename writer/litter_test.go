@@ -200,6 +200,52 @@ func TestStagedFilesThatWereRemoved(t *testing.T) {
 	}
 }
 
+// sweeper removes litter of any age when a load has staged its files and looks at the table for its first plan.
+type sweeper struct {
+	publish.Catalog
+	removed int
+}
+
+func (s *sweeper) LoadTable(ctx context.Context, id table.Identifier) (*table.Table, error) {
+	tbl, err := s.Catalog.LoadTable(ctx, id)
+	if err != nil || s.removed > 0 {
+		return tbl, err
+	}
+	found, err := writer.FindLitter(ctx, s.Catalog, tbl, time.Now().Add(time.Minute))
+	if err != nil {
+		return nil, err
+	}
+	s.removed, err = writer.RemoveLitter(ctx, tbl, found.Files)
+	return tbl, err
+}
+
+// TestLitterByAStaleList: a LIST that does not show yet what a live run has staged names none of it, so that the run
+// publishes; what a dead one left is removed. A load asks for no list, so that no stale one can mislead it.
+func TestLitterByAStaleList(t *testing.T) {
+	cat := newTable(t, "region")
+	mustLoad(t, cat, writer.Options{}, row{1, "eu", 1})
+	unknowable(t, cat, row{4, "eu", 4}, row{5, "asia", 5})
+	dead := testcat.Litter(t, current(t, cat))
+	store := fault.Files(t, "list #1 to #2 is stale")
+	testcat.Wrap(cat, store.Wrap)
+	defer testcat.Wrap(cat, nil)
+	s := &sweeper{Catalog: cat}
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	res, err := writer.Load(t.Context(), s, current(t, cat), batches(t, mem, 3, nil, row{2, "eu", 2}, row{3, "us", 3}), writer.Options{Publish: quick()})
+	if err != nil || res.Status != writer.Published {
+		t.Fatalf("%s, %v", res.Status, err)
+	}
+	if s.removed != len(dead) || len(dead) == 0 || store.Count("list") != 2 {
+		t.Errorf("%d files removed by %d lists, of %d that the dead run left", s.removed, store.Count("list"), len(dead))
+	}
+	if got, want := scan(t, cat), sorted(row{2, "eu", 2}, row{3, "us", 3}); !slices.Equal(got, want) {
+		t.Errorf("the table has %v, want %v", got, want)
+	}
+	if litter := testcat.Litter(t, current(t, cat)); len(litter) > 0 {
+		t.Errorf("left behind: %q", litter)
+	}
+}
+
 func everyPath(t *testing.T, cat *catalog.Catalog) (paths []string) {
 	t.Helper()
 	root := strings.TrimPrefix(current(t, cat).Location(), "file://")

@@ -25,12 +25,13 @@ func TestCompose(t *testing.T) {
 		Volumes     []string
 		Profiles    []string
 		Configs     []struct{ Source string }
+		Entrypoint  any
 		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 		Healthcheck map[string]any
 	}
 	var c struct {
 		Services map[string]service
-		Configs  map[string]any
+		Configs  map[string]struct{ Content string }
 		Volumes  map[string]any
 	}
 	if err := yaml.Unmarshal(text, &c); err != nil {
@@ -94,6 +95,29 @@ func TestCompose(t *testing.T) {
 	for _, name := range []string{"icewright", "spark", "polaris"} {
 		if env := c.Services[name].Environment; env["AWS_ACCESS_KEY_ID"] != accessKey || env["AWS_SECRET_ACCESS_KEY"] != secretKey || env["AWS_ENDPOINT_URL_S3"] != "http://minio:9000" {
 			t.Errorf("%s has other keys: %v", name, env)
+		}
+	}
+
+	// Spark and Trino on a machine of one's own are set up as they are in their containers.
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := strings.Split(strings.TrimSpace(c.Configs["trino-lake"].Content), "\n")
+	args, _ := c.Services["spark"].Entrypoint.([]any)
+	for _, arg := range args {
+		if text, _ := arg.(string); strings.HasPrefix(text, "--") && !strings.Contains(text, "spark.jars.ivy") {
+			settings = append(settings, text)
+		}
+	}
+	if len(settings) < 20 {
+		t.Errorf("%d settings of Spark and Trino: %q", len(settings), settings)
+	}
+	outside := strings.NewReplacer("//nessie:", "//127.0.0.1:", "//minio:", "//127.0.0.1:")
+	lines := strings.ReplaceAll(strings.ReplaceAll(string(page), " \\\n", "\n"), "\n  --", "\n--")
+	for _, line := range settings {
+		if want := "\n" + outside.Replace(line) + "\n"; !strings.Contains(lines, want) {
+			t.Errorf("README.md lacks %s", strings.TrimSpace(want))
 		}
 	}
 }
