@@ -151,22 +151,23 @@ func (l *lake) put(t testing.TB, name, text string) string {
 
 // receipt is what the tests need of icewright's JSON receipt.
 type receipt struct {
-	Status         string `json:"status"`
-	BaseSnapshotID *int64 `json:"base_snapshot_id"`
-	SnapshotID     *int64 `json:"snapshot_id"`
-	RowsRead       int    `json:"rows_read"`
-	RowsWritten    int    `json:"rows_written"`
-	RowsUnchanged  int    `json:"rows_unchanged"`
-	RowsInserted   int    `json:"rows_inserted"`
-	RowsUpdated    int    `json:"rows_updated"`
-	RowsKept       int    `json:"rows_kept"`
-	FilesAdded     int    `json:"files_added"`
-	FilesRemoved   int    `json:"files_removed"`
-	FilesRewritten int    `json:"files_rewritten"`
-	Digest         string `json:"digest"`
-	Attempts       int    `json:"attempts"`
-	Attempt        string `json:"attempt"`
-	Partitions     []struct {
+	Status           string `json:"status"`
+	BaseSnapshotID   *int64 `json:"base_snapshot_id"`
+	SnapshotID       *int64 `json:"snapshot_id"`
+	RowsRead         int    `json:"rows_read"`
+	RowsWritten      int    `json:"rows_written"`
+	RowsUnchanged    int    `json:"rows_unchanged"`
+	RowsInserted     int    `json:"rows_inserted"`
+	RowsUpdated      int    `json:"rows_updated"`
+	RowsKept         int    `json:"rows_kept"`
+	FilesAdded       int    `json:"files_added"`
+	FilesRemoved     int    `json:"files_removed"`
+	FilesRewritten   int    `json:"files_rewritten"`
+	DeleteFilesAdded int    `json:"delete_files_added"`
+	Digest           string `json:"digest"`
+	Attempts         int    `json:"attempts"`
+	Attempt          string `json:"attempt"`
+	Partitions       []struct {
 		Partition  string `json:"partition"`
 		RowsBefore int    `json:"rows_before"`
 		RowsAfter  int    `json:"rows_after"`
