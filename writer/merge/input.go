@@ -35,7 +35,7 @@ type Input struct {
 	count   int   // rows, dropped ones included
 	now     keyed // rows in memory: all of them, or those that are not spooled yet
 	spool   *spool
-	all     *part    // where all rows are in memory, once they are sealed
+	all     *part    // where all rows are in memory, once they are picked
 	parts   [][2]int // of the spool, otherwise
 	deletes []bool   // by row; nil where none deletes
 	dropped []bool   // by row; nil where none is

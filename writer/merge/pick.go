@@ -18,10 +18,6 @@ type part struct {
 // each calls do with all rows of a sealed input, in one part or one after the other.
 func (in *Input) each(do func(*part) error) error {
 	if in.spool == nil {
-		if in.all == nil {
-			in.all = &part{keyed: in.now, index: newIndex(in.now.prints)}
-			in.index(in.all)
-		}
 		return do(in.all)
 	}
 	for _, which := range in.parts {
@@ -66,10 +62,9 @@ type picking struct {
 // pick drops rows whose key comes again. Errors wrap ErrKey.
 func (in *Input) pick() error {
 	p := &picking{in: in, ties: map[int32][2]int32{}}
-	drop := func(k *keyed) {
+	drop := func(k *keyed) *part {
 		if in.window != nil {
-			p.meet(k)
-			return
+			return p.meet(k)
 		}
 		x := newIndex(k.prints)
 		for i := range k.rows {
@@ -77,9 +72,10 @@ func (in *Input) pick() error {
 				p.again(k, x, was, i)
 			}
 		}
+		return &part{keyed: *k, index: x}
 	}
 	if in.spool == nil {
-		drop(&in.now)
+		in.all = drop(&in.now) // its index has the rows that were picked, and no others
 	}
 	for _, which := range in.parts {
 		var k keyed

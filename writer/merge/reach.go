@@ -152,15 +152,31 @@ type spans[T any] struct {
 }
 
 func (s *spans[T]) add(v T, compare func(a, b T) int) {
+	if s.has(v, compare) {
+		return
+	}
 	s.values = append(s.values, v)
 	if len(s.values) >= reachValues {
 		s.settle(compare)
 	}
 }
 
+// has tells whether v is in one of the ranges. Once there are a thousand, most values are, and need not be sorted.
+func (s *spans[T]) has(v T, compare func(a, b T) int) bool {
+	lo, hi := 0, len(s.ranges) // the first that begins after v is from lo to hi
+	for lo < hi {
+		if mid := (lo + hi) / 2; compare(s.ranges[mid][0], v) <= 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo > 0 && compare(v, s.ranges[lo-1][1]) <= 0
+}
+
 // addText adds a text whose bytes belong to a batch.
 func (s *spans[T]) addText(v string) {
-	if t, ok := any(s).(*spans[string]); ok {
+	if t, ok := any(s).(*spans[string]); ok && !t.has(v, strings.Compare) {
 		t.add(strings.Clone(v), strings.Compare)
 	}
 }

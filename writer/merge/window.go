@@ -148,7 +148,7 @@ type twin struct {
 
 // meet notes the rows of k that share a key, in the order in which they are to be tried: as they came, or the
 // newest by LatestBy first.
-func (p *picking) meet(k *keyed) {
+func (p *picking) meet(k *keyed) *part {
 	in := p.in
 	x := newIndex(k.prints)
 	groups := map[int][]int{}
@@ -175,7 +175,9 @@ func (p *picking) meet(k *keyed) {
 			twins[i] = twin{k.rows[at], k.newer.moment(at)}
 		}
 		in.twins = append(in.twins, twins)
+		groups[first] = slices.DeleteFunc(group, func(at int) bool { return at == first })
 	}
+	return &part{keyed: *k, index: x, others: groups}
 }
 
 // tied notes the first two of a group that are near, as new, and differ, where neither is near a newer one, which
