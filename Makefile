@@ -84,7 +84,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 20s)
 	    echo "$$dir $$target"; go test $$dir -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME); \
 	  done; done
 
-# STACK='--s3 minio --catalog nessie' starts those two instead.
+# STACK='--s3 minio --catalog nessie' starts those two instead, '--engine trino' Trino as well.
 up: ## start the local stack without Docker: an S3 server and a REST catalog
 	go run ./localstack up $(STACK)
 

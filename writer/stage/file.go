@@ -237,9 +237,7 @@ func (w *fileWriter) dataFile(location string, size int64, t fileTask) (iceberg.
 		at += g.size
 	}
 	b.SplitOffsets(splits)
-	if w.sortOrder != 0 {
-		b.SortOrderID(w.sortOrder)
-	}
+	b.SortOrderID(w.sortOrder) // 0, for no order, too: Trino's $entries trips over files that say nothing
 	return b.Build(), nil
 }
 

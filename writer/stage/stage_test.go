@@ -293,6 +293,9 @@ func TestOddPartitionValuesStayApart(t *testing.T) {
 		if f.Count() != 1 {
 			t.Errorf("partition %q has %d rows, want 1", f.Partition.Path, f.Count())
 		}
+		if id := f.SortOrderID(); id == nil || *id != table.UnsortedSortOrderID {
+			t.Errorf("sort_order_id %v in a table without an order", id)
+		}
 	}
 	if len(keys) != len(res.Files) {
 		t.Errorf("%d partition keys for %d files", len(keys), len(res.Files))
