@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // benchmark is one case: contestants that do the same work, ours first, and what ours is to reach.
 type benchmark struct {
 	name, title string
@@ -127,6 +129,23 @@ var cases = []benchmark{
 		targets: []target{{peer: "first run", ratio: 0.5}},
 	},
 	{
+		name: "merge-on-read", title: "the merge of 100,000 rows by either strategy",
+		contestants: []contestant{
+			{ours, byKey{Base: tenMillion, Changes: changes, Args: append(slices.Clone(byID), "--strategy", "merge-on-read"), Unpruned: true}},
+			{"copy-on-write", byKey{Base: tenMillion, Changes: changes, Args: byID, Unpruned: true}},
+		},
+		targets: []target{{peer: "copy-on-write", ratio: 1.0}},
+	},
+	{
+		name: "insert", title: "insert of 1,000,000 events, a fifth of them there already, into 20,000,000 of 20 days", differ: true,
+		note: "`--window 24h` leaves the files of 18 days out. An append reads nothing, and has the fifth twice.",
+		contestants: []contestant{
+			{ours, byKey{Base: twentyDays, Changes: nextDay, Partition: "day(ordered_at)", Args: []string{"--mode", "insert", "--key", "id", "--window", "24h", "--event-time", "ordered_at"}}},
+			{"append", byKey{Base: twentyDays, Changes: nextDay, Partition: "day(ordered_at)", Args: []string{"--mode", "append", "--run-key", "next-day"}, Unpruned: true}},
+		},
+		targets: []target{{peer: "append", ratio: 2.0}},
+	},
+	{
 		name: "version", title: "`icewright version`", rounds: 20,
 		contestants: []contestant{{ours, version{}}},
 		targets:     []target{{seconds: 0.030}},
@@ -143,6 +162,8 @@ var (
 	tenMillion = rows{Count: 10_000_000}
 	changes    = rows{Count: 50_000, Every: 200, New: 50_000, Above: 10_000_000, Change: 1}
 	byID       = []string{"--mode", "merge", "--key", "id"}
+	twentyDays = rows{Count: 20_000_000, PerDay: 1_000_000}
+	nextDay    = rows{First: 19_800_000, Count: 1_000_000, PerDay: 1_000_000}
 )
 
 // copying is a case of a file against DuckDB's COPY: by is the partition in Iceberg's words, expr in SQL.
