@@ -18,7 +18,7 @@ var kinds = []struct {
 	{"hadoop", "none: `--catalog-prop type=hadoop --warehouse DIRECTORY`", "a second name for a file, which one can take", "local folders", []string{"catalog.TestSuiteOnHadoop", "Scripts/hadoop"}},
 	{"hadoop", "the same with `--warehouse s3://…` and `--catalog-prop allow-unsafe-commits=true`", "not always: see below", "versitygw; stores without conditional writes, in the program", []string{"interop.TestHadoopInS3", "catalog.TestSuiteOnHadoopInS3", "catalog.TestHadoopInS3Commits", "catalog.TestHadoopInS3Races"}},
 	{"glue", "none: `--catalog-prop type=glue`; in `icewright-full`", "the version of the table that an update names", "moto's Glue and S3, one process at a time: it lets racing commits pass; read by PyIceberg; errors by their codes", []string{"interop.TestGlue", "interop.TestGlueSuite", "catalog.TestGlueErrors"}},
-	{"hive", "`thrift://host:9083`, several with commas between; in `icewright-full`", "the table's lock, and the metadata that an alteration expects", "Hive 4.0's standalone metastore on Derby, without locks; locks and lost answers with a metastore in the tests", []string{"interop.TestHiveSuite", "catalog.TestSuiteOnHive", "catalog.TestHiveLosesAnswers", "catalog.TestHiveLocksOfOthers"}},
+	{"hive", "`thrift://host:9083`, several with commas between; in `icewright-full`", "the table's lock, and the metadata that an alteration expects", "Hive 4.0's standalone metastore on Derby, without locks; locks and lost answers with a metastore in the tests", []string{"interop.TestHiveSuite", "interop.TestHive", "catalog.TestSuiteOnHive", "catalog.TestHiveLosesAnswers", "catalog.TestHiveLocksOfOthers"}},
 }
 
 func TestDocsKinds(t *testing.T) {
