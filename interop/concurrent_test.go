@@ -169,8 +169,10 @@ func TestSignalledLoadsCleanUp(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %v", backend.name, signal), func(t *testing.T) {
 				l := backend.open(t)
 				table := l.table(t)
-				args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date",
-					"--table-prop", "write.target-file-size-bytes=1000", "--table-prop", "write.parquet.row-group-limit=20000"}
+				args := []string{
+					"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date",
+					"--table-prop", "write.target-file-size-bytes=1000", "--table-prop", "write.parquet.row-group-limit=20000",
+				}
 				other := events("2024-01-14", 10, 1)
 				l.load(t, table, l.put(t, "other.csv", other.csv()), args...)
 				stored := len(l.files(t, table))

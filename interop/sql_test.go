@@ -368,11 +368,13 @@ func TestPyIcebergWasThereFirst(t *testing.T) {
 }
 
 // breaker stands before a database and breaks the first connection with a statement that has all
-// of some words, at its COMMIT.
+// of some words, at its COMMIT; or holds the COMMIT until it is let go.
 type breaker struct {
 	port  int
 	words []string
 	broke atomic.Bool
+	// held is closed when the COMMIT has come, which then waits for the close of release. The default, nil, breaks.
+	held, release chan struct{}
 }
 
 func newBreaker(t testing.TB, port int, lands bool, words ...string) *breaker {
@@ -382,6 +384,23 @@ func newBreaker(t testing.TB, port int, lands bool, words ...string) *breaker {
 	}
 	t.Cleanup(func() { l.Close() })
 	b := &breaker{port: l.Addr().(*net.TCPAddr).Port, words: words}
+	b.listen(l, port, lands)
+	return b
+}
+
+// newHolder is a breaker that breaks nothing.
+func newHolder(t testing.TB, port int, words ...string) *breaker {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	b := &breaker{port: l.Addr().(*net.TCPAddr).Port, words: words, held: make(chan struct{}), release: make(chan struct{})}
+	b.listen(l, port, false)
+	return b
+}
+
+func (b *breaker) listen(l net.Listener, port int, lands bool) {
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -391,7 +410,6 @@ func newBreaker(t testing.TB, port int, lands bool, words ...string) *breaker {
 			go b.serve(client, port, lands)
 		}
 	}()
-	return b
 }
 
 func (b *breaker) serve(client net.Conn, port int, lands bool) {
@@ -429,6 +447,12 @@ func (b *breaker) serve(client net.Conn, port int, lands bool) {
 		updates = updates || !slices.ContainsFunc(b.words, func(word string) bool { return !has(word) })
 		// COMMIT is a message of its own; a table's name may have the word in it.
 		if updates && n < 32 && has("COMMIT") && b.broke.CompareAndSwap(false, true) {
+			if b.held != nil {
+				close(b.held)
+				<-b.release
+				_, _ = server.Write(buf[:n])
+				continue
+			}
 			if lands {
 				deaf.Store(true)
 				_, _ = server.Write(buf[:n])

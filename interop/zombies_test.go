@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"database/sql"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/icewright/icewright/internal/fault"
 	"github.com/icewright/icewright/internal/tally"
+	"github.com/icewright/icewright/localstack/stack"
 )
 
 // zombie is a load that stands still, stopped by SIGSTOP, and goes on once its retry has ended.
@@ -209,5 +211,101 @@ func TestZombies(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestZombieThatHoldsTheRow: a load stands still in the middle of its transaction on Postgres, between the UPDATE and
+// its COMMIT, so that it has the table's row locked. Its retry waits until the server takes the transaction back, and
+// lands; the other finds when it wakes that it was overtaken. Without the bounds of catalog/postgres.go the retry
+// would wait for as long as it stands.
+func TestZombieThatHoldsTheRow(t *testing.T) {
+	y := tally.Of(t, "SIGSTOP in the middle of its transaction on Postgres, while its retry waits for the lock")
+	r := newReader(t)
+	for name, c := range map[string]struct {
+		bounds string // of the transactions; "": those of catalog/postgres.go
+		wakes  bool   // while the retry waits
+	}{
+		"until its retry has ended":         {"", false},
+		"and goes on while its retry waits": {"?lock_timeout=500&idle_in_transaction_session_timeout=600000", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := postgres(t)
+			l := databaseLake(t, server, "postgresql+psycopg2")
+			table := l.table(t)
+			args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date"}
+			other := events("2024-01-16", 20, 1)
+			l.load(t, table, l.put(t, "base.csv", events("2024-01-15", 30, 1).and(other).csv()), args...)
+			l.put(t, "stale.csv", events("2024-01-15", 40, 2).csv())
+			fresh := events("2024-01-15", 50, 3)
+			l.put(t, "fresh.csv", fresh.csv())
+			stored := len(l.files(t, table))
+
+			hold := newHolder(t, server.Port, "UPDATE")
+			bounded := l.through(server, hold)
+			bounded.flags[1] += c.bounds
+			z := &zombie{process: bounded.start(t, loadArgs(table, "stale.csv", args...)...), t: t}
+			select {
+			case <-hold.held:
+			case <-time.After(time.Minute):
+				t.Fatalf("the load does not come to its COMMIT\n%s", &z.stderr)
+			}
+			z.signal(syscall.SIGSTOP)
+			wake := func() {
+				close(hold.release)
+				z.signal(syscall.SIGCONT)
+			}
+
+			direct := *l
+			direct.flags = append([]string{}, l.flags...)
+			direct.flags[1] += c.bounds
+			retry := direct.start(t, loadArgs(table, "fresh.csv", args...)...)
+			if c.wakes {
+				waitForLock(t, server)
+				wake()
+			}
+			if code := retry.end(t); code != 0 || retry.receipt(t).Status != "published" {
+				t.Errorf("the retry ends with exit code %d\n%s", code, &retry.stderr)
+			}
+			snapshots, left := 2, retry.receipt(t).FilesAdded
+			if c.wakes { // its COMMIT was on its way
+				if code := z.end(t); code != 0 {
+					t.Errorf("exit code %d\n%s", code, &z.stderr)
+				}
+				snapshots, left = 3, left+z.receipt(t).FilesAdded
+			} else {
+				wake()
+				if code, got := z.end(t), z.receipt(t); code != 5 || got.Status != "superseded" {
+					t.Errorf("exit code %d, status %s, want 5 and superseded\n%s", code, got.Status, &z.stderr)
+				}
+			}
+			r.mustHold(t, l, table, fresh.and(other))
+			r.mustTell(t, l, table, snapshots)
+			if more := len(l.files(t, table)) - stored - left; more != 0 {
+				t.Errorf("%d staged files are left behind", more)
+			}
+			y.Survived(t, 3, 4, 8)
+		})
+	}
+}
+
+// waitForLock returns once somebody waits for a lock in the database.
+func waitForLock(t testing.TB, d *stack.Database) {
+	t.Helper()
+	db, err := sql.Open("pgx", d.URI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		n := 0
+		if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'icewright'").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody waits for the zombie's lock")
+		}
 	}
 }
