@@ -74,11 +74,11 @@ var writtenBySpark = []written{
 }
 
 // mergedWith merges rows of every sort into a copy of the table: 2 has another name, 4 was deleted, 5 is as it
-// was, 8 moves to another partition, 21 is new.
-func (l *lake) mergedWith(t *testing.T, r *reader, w written, table, spark string) {
-	name := table + "_merged"
+// was, 8 moves to another partition, 21 is new. What a merge on read leaves behind Spark then compacts.
+func (l *lake) mergedWith(t *testing.T, r *reader, w written, table, strategy, spark string) {
+	name := table + "_merged_" + strategy[:4]
 	l.twin(t, table, name)
-	args := []string{"load", "m.csv", "--table", name, "--mode", "merge", "--key", "id", "--output", "json"}
+	args := []string{"load", "m.csv", "--table", name, "--mode", "merge", "--key", "id", "--strategy", strategy, "--output", "json"}
 	if w.column() != "region" {
 		args = append(args, "--columns", "id,area=region,name")
 	}
@@ -114,6 +114,20 @@ func (l *lake) mergedWith(t *testing.T, r *reader, w written, table, spark strin
 			r.mustHoldFor(t, reader, l, name, want)
 		}
 	}
+	if strategy != "merge-on-read" {
+		return
+	}
+	if got.DeleteFilesAdded == 0 || got.FilesRewritten != 0 {
+		t.Errorf("%d delete files added, %d files rewritten", got.DeleteFilesAdded, got.FilesRewritten)
+	}
+	l.mustAddUp(t, spark, name, 2*w.dangling) // those of region a are still there
+	l.spark(t, spark, name,
+		"CALL default.system.rewrite_position_delete_files(table => '{name}', options => map('rewrite-all', 'true'))",
+		"CALL default.system.rewrite_data_files(table => '{name}', options => map('rewrite-all', 'true'))")
+	r.mustHoldFor(t, spark, l, name, want)
+	if got := merge(); got.Status != "unchanged" {
+		t.Errorf("the same merge of the compacted table is %s", got.Status)
+	}
 }
 
 // Tables as Spark leaves them, with deletes of every kind; then rows are merged into it, and one region is replaced, with a declared slice
@@ -141,7 +155,9 @@ func TestSparkDeletes(t *testing.T) {
 			w.then(t, l, engine, table)
 			t.Run("merged", func(t *testing.T) {
 				y.Survived(t, 2, 9)
-				l.mergedWith(t, r, w, table, []string{"spark", "spark35"}[i%2])
+				for _, strategy := range []string{"copy-on-write", "merge-on-read"} {
+					l.mergedWith(t, r, w, table, strategy, []string{"spark", "spark35"}[i%2])
+				}
 			})
 			for _, how := range []struct {
 				name  string
