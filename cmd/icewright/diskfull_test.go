@@ -39,6 +39,9 @@ func TestDiskFull(t *testing.T) {
 	spilling := scene{
 		name: "spill", rows: map[string]int{"x": 2_000_000}, args: append([]string{"--memory", "64MiB"}, plain...), first: true, by: "bucket(60, n)",
 	}
+	sorting := scene{
+		name: "sorted runs", rows: map[string]int{"x": 600_000}, args: append([]string{"--memory", "64MiB", "--sort-by", "n desc"}, plain...), first: true,
+	}
 	for _, c := range []struct {
 		scene
 		limit int
@@ -47,6 +50,7 @@ func TestDiskFull(t *testing.T) {
 		{scene{name: "data file", rows: many, props: props}, 1 << 20, "stage "},
 		{scene{name: "first load", rows: many, args: plain, first: true}, 1 << 20, "stage "},
 		{spilling, 4 << 20, "--spill-dir"},
+		{sorting, 1 << 20, "--spill-dir"},
 		{scene{name: "catalog", rows: map[string]int{"x": 150, "z": 50}}, 1 << 10, ""},
 		{scene{name: "catalog's index", rows: map[string]int{"x": 150, "z": 50}}, 31 << 10, ""},
 	} {

@@ -22,9 +22,7 @@ type rowGroup struct {
 	size   int64   // of the chunks, once the row group is finished
 	// counted is what staging.encoded has of it.
 	counted int64
-	// digest is that of the rows; where several row groups came of one sorted run, the first has it
-	// for all.
-	digest digest.Sum
+	digest  digest.Sum // of the rows
 }
 
 func newRowGroup(leaves []*leaf) *rowGroup { return &rowGroup{chunks: make([]chunk, len(leaves))} }

@@ -18,14 +18,19 @@ type run struct {
 	held    int64 // of staging.inUse
 
 	// Once it is begun:
-	cols   []column
-	perm   []int32 // the order of rows, nil where they stay as they are
-	groups []*rowGroup
-	cuts   []int // group i has the rows from cuts[i] to cuts[i+1]
-	tasks  int32
-	next   atomic.Int32 // task to begin
-	left   atomic.Int32 // tasks not done
-	ready  bool
+	cols  []column
+	group *rowGroup // nil where there are no rows, or where they are not encoded yet
+	tasks int32
+	next  atomic.Int32 // task to begin
+	left  atomic.Int32 // tasks not done
+	ready bool
+
+	// Of a sorted table:
+	perm     []int32     // the order of rows, which are spilled in it
+	chunks   []sortedRun // what was spilled, by task
+	sorted   sortedRows  // where the rows come from, and after them the next ones
+	unsorted []column    // what sorted has of rows in memory, kept up to the last
+	ahead    *run        // the next rows, made while these are encoded
 }
 
 // queue has the runs that are to be encoded. Runs of one partition are encoded one after the other, since
@@ -88,7 +93,7 @@ func (q *queue) take(ctx context.Context) (r *run, begin bool, err error) {
 				return r, false, nil
 			}
 		}
-		if q.closed && len(q.waiting) == 0 {
+		if q.closed && len(q.waiting) == 0 && len(q.begun) == 0 { // what has begun may put more
 			return nil, false, nil
 		}
 		q.wake.Wait()

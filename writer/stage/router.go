@@ -30,9 +30,12 @@ type part struct {
 	size        int64
 	capacity    int64
 
-	busy bool // a worker has it: the queue's
-	open *rowGroup
-	out  *assembly
+	units int // of rows to sort, handed to the workers
+
+	busy   bool // a worker has it: the queue's
+	sorted []sortedRun
+	open   *rowGroup
+	out    *assembly
 }
 
 // total is the size of the run at hand.
@@ -406,10 +409,16 @@ func (r *router) submit(ctx context.Context, p *part, last bool) error {
 		rows: p.spilledRows + p.rows, size: p.total(),
 	}
 	j.held = min(j.size, r.plan.flying)
+	if last && p.units > 0 {
+		j.held = max(j.held, r.plan.sortUnit) // to merge them all
+	}
+	if r.plan.sortUnit > 0 {
+		p.units++
+	}
 	if err := r.inUse.Acquire(ctx, j.held); err != nil {
 		return context.Cause(ctx)
 	}
-	r.flying.Add(j.size)
+	r.flying.Add(j.held)
 	r.buffers.Add(-p.capacity)
 	r.waiting.Add(-j.size)
 	p.spilled, p.spilledRows, p.spilledSize = nil, 0, 0
@@ -510,6 +519,11 @@ func (r *router) finish(ctx context.Context) error {
 		}
 		if err := r.submit(ctx, p, true); err != nil {
 			return err
+		}
+		if r.plan.sortUnit > 0 { // merging takes more than it gives back
+			if err := r.relieve(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 )
 
-// sorter orders the rows of a segment by a table's sort order: stable, nulls where the order
+// sorter orders rows by a table's sort order: stable, nulls where the order
 // puts them, NaN above every number.
 type sorter struct {
 	fields []sortField
@@ -66,38 +66,70 @@ type sortKey struct {
 // place in the order, and a word of the field's value.
 const sortCost = 40
 
+// clone is s with scratch space of its own: what keyed returns is valid until its next call.
+func (s *sorter) clone() *sorter {
+	c := &sorter{schema: s.schema, fields: slices.Clone(s.fields)}
+	for i, f := range s.fields {
+		t := *f.transformer
+		t.out, t.pool = values{}, nil
+		c.fields[i].transformer = &t
+	}
+	return c
+}
+
+// sorted is rows with what they are compared by.
+type sorted struct {
+	keys []sortKey
+	vals []values // by field
+}
+
+// keyed makes rec's rows comparable, in place of what it made before in out. They may refer to rec's memory.
+func (s *sorter) keyed(rec arrow.RecordBatch, out *sorted) {
+	out.vals = growTo(out.vals, len(s.fields))
+	for i, f := range s.fields {
+		out.vals[i] = f.ordered(rec)
+	}
+	out.keys = growTo(out.keys, int(rec.NumRows()))
+	first := s.fields[0]
+	for i := range out.keys {
+		out.keys[i] = first.key(out.vals[0], int32(i))
+	}
+}
+
+// compare compares the row of key a in ra with that of b in rb. It takes keys, not numbers, because most rows
+// are told apart by them.
+func (s *sorter) compare(ra *sorted, a sortKey, rb *sorted, b sortKey) int {
+	if c := cmp.Compare(a.rank, b.rank); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.key, b.key); c != 0 {
+		return c
+	}
+	for i, f := range s.fields {
+		if c := f.compare(ra.vals[i], a.row, rb.vals[i], b.row); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
 // order returns the rows of cols, n of them, in sorted order.
 func (s *sorter) order(cols []column, n int) []int32 {
 	rec := arrowBatch(s.schema, cols, n)
 	defer rec.Release()
-	vals := make([]values, len(s.fields))
-	for i, f := range s.fields {
-		vals[i] = f.ordered(rec)
-	}
-	keys := make([]sortKey, n)
-	first := s.fields[0]
-	for i := range keys {
-		keys[i] = first.key(vals[0], int32(i))
-	}
+	var rows sorted
+	s.keyed(rec, &rows)
 	compare := func(a, b sortKey) int {
-		if c := cmp.Compare(a.rank, b.rank); c != 0 {
+		if c := s.compare(&rows, a, &rows, b); c != 0 {
 			return c
-		}
-		if c := cmp.Compare(a.key, b.key); c != 0 {
-			return c
-		}
-		for i, f := range s.fields {
-			if c := f.compare(vals[i], a.row, b.row); c != 0 {
-				return c
-			}
 		}
 		return cmp.Compare(a.row, b.row) // stable
 	}
-	if !slices.IsSortedFunc(keys, compare) {
-		slices.SortFunc(keys, compare)
+	if !slices.IsSortedFunc(rows.keys, compare) {
+		slices.SortFunc(rows.keys, compare)
 	}
 	perm := make([]int32, n)
-	for i, k := range keys {
+	for i, k := range rows.keys {
 		perm[i] = k.row
 	}
 	return perm
@@ -155,21 +187,22 @@ func (f sortField) key(v values, row int32) sortKey {
 	return k
 }
 
-func (f sortField) compare(v values, a, b int32) int {
-	if v.null != nil && (v.null[a] || v.null[b]) {
-		if v.null[a] == v.null[b] {
+func (f sortField) compare(va values, a int32, vb values, b int32) int {
+	an, bn := va.null != nil && va.null[a], vb.null != nil && vb.null[b]
+	if an || bn {
+		if an == bn {
 			return 0
 		}
-		if v.null[a] == f.nullsLast {
+		if an == f.nullsLast {
 			return 1
 		}
 		return -1
 	}
 	var c int
 	if f.wide {
-		c = bytes.Compare(v.texts[a], v.texts[b])
+		c = bytes.Compare(va.texts[a], vb.texts[b])
 	} else {
-		c = cmp.Compare(v.words[a], v.words[b])
+		c = cmp.Compare(va.words[a], vb.words[b])
 	}
 	if f.desc {
 		return -c

@@ -149,6 +149,11 @@ func Stage(ctx context.Context, tbl *table.Table, in iter.Seq2[arrowconv.Batch, 
 	if err != nil {
 		return nil, err
 	}
+	return s.stage(ctx, tbl, in)
+}
+
+// stage leaves nothing behind but the files that it returns.
+func (s *staging) stage(ctx context.Context, tbl *table.Table, in iter.Seq2[arrowconv.Batch, error]) (*Result, error) {
 	res, err := s.run(ctx, in)
 	err = errors.Join(err, s.spill.close())
 	if err == nil {
@@ -217,9 +222,11 @@ type sizes struct {
 	slab     int64 // rows that wait to be routed, where the partitions are many
 	rowGroup int64 // of rows, before they are encoded
 	segRows  int   // rows of a row group at most
-	sortUnit int64 // of rows in memory, to be sorted as one; 0 where the table is not sorted
-	segment  int64 // of sorted rows, to be one row group
 	file     int64 // target of a file on disk
+
+	sortUnit  int64 // rows that are sorted as one, with sortCost; 0 where the table is not sorted
+	sortChunk int64 // of sorted rows in the spill file, the same
+	mergeRoom int64 // chunks that are merged at a time
 
 	tracked   int64 // blocks, runs and pages together
 	blocks    int64 // of that blocks
@@ -245,12 +252,17 @@ func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
 	// Such a file may keep a part until the input ends. The room for the others is never less than two.
 	z.streams = int(min(mostStreams, z.uploads/(32<<20)))
 	if sorted {
-		z.segment = max(minSegment, min(set.rowGroupSize, tracked/16, set.targetFileSize/2))
-		z.sortUnit = max(z.segment, min(tracked/6, set.targetFileSize))
-		z.flying, z.blocks = tracked/3, tracked
+		// A partition that is merged takes the place of a unit: half for chunks, half for windows.
+		z.sortUnit = max(minSegment, min(tracked/6, mostSortUnit))
+		z.sortChunk = max(minSegment, min(z.sortUnit/64, 256<<10))
+		z.mergeRoom = z.sortUnit / 2
+		z.flying, z.blocks = max(tracked/3, z.sortUnit), tracked
 	}
 	return z
 }
+
+// mostSortUnit keeps the texts of a column within 32-bit offsets.
+const mostSortUnit = 1 << 30
 
 // usualRun is the rows of a run, or about: as many as the usual limit of a page.
 const usualRun = 20_000

@@ -24,6 +24,7 @@ type worker struct {
 	firsts  []int         // number of the first leaf of each column
 	order   []int         // columns, those that take longest first
 	buf     []byte
+	chunker *chunker // of sorted tables
 }
 
 func newWorker(s *staging, set settings, as *arrow.Schema) (*worker, error) {
@@ -56,6 +57,9 @@ func newWorker(s *staging, set settings, as *arrow.Schema) (*worker, error) {
 	})
 	if w.sorter, err = newSorter(schema, order, w.schema); err != nil {
 		return nil, err
+	}
+	if w.sorter != nil {
+		w.chunker = &chunker{spill: s.spill, cols: newColumns(w.layouts)}
 	}
 	if w.hasher, err = digest.NewHasher(schema); err == nil {
 		w.hasher.Canonical = !s.o.Carried // arrowconv's are
@@ -93,7 +97,7 @@ func (w *worker) run(ctx context.Context, g *errgroup.Group) error {
 			return err
 		}
 		if begin {
-			if err := w.begin(r); err != nil {
+			if err := w.begin(ctx, r); err != nil {
 				return err
 			}
 			w.queue.prepared(r)
@@ -106,30 +110,33 @@ func (w *worker) run(ctx context.Context, g *errgroup.Group) error {
 
 // begin brings the rows of r together and says what is to be done with them: a task for each column, and
 // one for the digest.
-func (w *worker) begin(r *run) error {
-	if r.rows > 0 {
-		if err := w.load(r); err != nil {
-			return err
-		}
-		r.tasks = int32(len(w.enc.nodes) + 1)
+func (w *worker) begin(ctx context.Context, r *run) error {
+	switch {
+	case r.sorted != nil:
+		return w.beginWindow(ctx, r)
+	case w.sorter != nil:
+		return w.beginSorting(ctx, r)
+	case r.rows == 0:
+		return nil
 	}
-	if w.sorter != nil && r.rows > 0 {
-		r.perm = w.sorter.order(r.cols, r.rows)
-		n := max(int((r.size+w.plan.segment-1)/w.plan.segment), (r.rows+w.plan.segRows-1)/w.plan.segRows)
-		r.cuts = append(r.cuts, 0)
-		for i := range n {
-			if to := r.rows * (i + 1) / n; to > r.cuts[i] {
-				r.groups, r.cuts = append(r.groups, newRowGroup(w.enc.leaves)), append(r.cuts, to)
-			}
-		}
-	} else if r.rows > 0 {
-		if r.part.open == nil {
-			r.part.open = newRowGroup(w.enc.leaves)
-		}
-		r.groups, r.cuts = []*rowGroup{r.part.open}, []int{0, r.rows}
+	if err := w.load(r); err != nil {
+		return err
+	}
+	w.beginEncoding(r)
+	return nil
+}
+
+// beginEncoding says that the rows of r go on in the row group at hand.
+func (w *worker) beginEncoding(r *run) {
+	if r.part.open == nil {
+		r.part.open = newRowGroup(w.enc.leaves)
+	}
+	r.group = r.part.open
+	r.tasks = int32(len(w.enc.nodes) + 1)
+	if r.sorted != nil && !r.last {
+		r.tasks++
 	}
 	r.left.Store(r.tasks)
-	return nil
 }
 
 // work does tasks of r until all have been begun. Whoever ends the last one ends the run.
@@ -142,15 +149,34 @@ func (w *worker) work(ctx context.Context, g *errgroup.Group, r *run) error {
 		if k >= r.tasks {
 			return nil
 		}
-		if k == 0 {
-			r.groups[0].digest = r.groups[0].digest.Add(w.digest(r))
-		} else if err := w.column(r, w.order[k-1]); err != nil {
-			return fmt.Errorf("encode: %w", err)
+		if err := w.task(ctx, r, int(k)); err != nil {
+			return err
 		}
 		if r.left.Add(-1) == 0 {
 			return w.end(ctx, g, r)
 		}
 	}
+}
+
+// task does task k of r, those that take longest first.
+func (w *worker) task(ctx context.Context, r *run, k int) error {
+	if r.perm != nil {
+		return w.spillSorted(ctx, r, k)
+	}
+	if int(r.tasks) > len(w.order)+1 {
+		if k == 0 {
+			return w.windowAhead(r)
+		}
+		k--
+	}
+	if k == 0 {
+		r.group.digest = r.group.digest.Add(w.digest(r))
+		return nil
+	}
+	if err := w.column(r, w.order[k-1]); err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	return nil
 }
 
 // digestRows is how many rows are hashed at a time: their hashes stay in the nearest cache.
@@ -174,43 +200,28 @@ func (w *worker) column(r *run, i int) error {
 	if node == nil {
 		return nil
 	}
-	if r.perm == nil {
-		return w.enc.column(r.groups[0], w.firsts[i], node, &r.cols[i], r.rows)
-	}
-	d := r.cols[i].arrowData()
-	defer d.Release()
-	for k, g := range r.groups {
-		rows := r.perm[r.cuts[k]:r.cuts[k+1]]
-		sorted := newColumn(r.cols[i].layout)
-		sorted.gather(d, 0, rows)
-		if err := w.enc.column(g, w.firsts[i], node, &sorted, len(rows)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.enc.column(r.group, w.firsts[i], node, &r.cols[i], r.rows)
 }
 
 // end takes what r made to the partition's files.
 func (w *worker) end(ctx context.Context, g *errgroup.Group, r *run) error {
+	if r.perm != nil {
+		w.endSpilling(r)
+		return nil
+	}
 	w.drop(r)
-	w.inUse.Release(r.held)
-	w.flying.Add(-r.size)
+	w.letFly(r)
 	p := r.part
-	var done []*rowGroup
-	for i, rg := range r.groups {
-		rg.rows += int64(r.cuts[i+1] - r.cuts[i])
-		rg.raw += r.size / int64(len(r.groups))
+	if rg := r.group; rg != nil {
+		rg.rows += int64(r.rows)
+		rg.raw += r.size
 		if err := w.hold(rg, r.last); err != nil {
 			return err
 		}
-		if r.perm == nil && !r.last && rg.raw < w.plan.rowGroup && rg.rows+int64(w.plan.runRows) <= int64(w.plan.segRows) {
-			continue // it goes on
-		}
-		p.open = nil
-		done = append(done, rg)
 	}
-	if r.last && p.open != nil {
-		done, p.open = append(done, p.open), nil
+	var done []*rowGroup
+	if rg := p.open; rg != nil && (r.last || rg.raw >= w.plan.rowGroup || rg.rows+int64(w.plan.runRows) > int64(w.plan.segRows)) {
+		done, p.open = append(done, rg), nil
 	}
 	var tasks []fileTask
 	for _, rg := range done {
@@ -223,7 +234,7 @@ func (w *worker) end(ctx context.Context, g *errgroup.Group, r *run) error {
 		}
 		tasks = append(tasks, p.out.add(p, rg)...)
 	}
-	if r.last || r.perm != nil {
+	if r.last {
 		tasks = append(tasks, p.out.cut(p)...)
 	}
 	var early []fileTask
@@ -233,6 +244,9 @@ func (w *worker) end(ctx context.Context, g *errgroup.Group, r *run) error {
 			early = append(early, p.out.begin(p))
 		default: // it can wait until it is complete
 		}
+	}
+	if r.ahead != nil {
+		w.queue.put(r.ahead)
 	}
 	w.queue.done(r)
 	for _, t := range early {
@@ -296,8 +310,18 @@ func (w *worker) load(r *run) error {
 	return nil
 }
 
+// letFly lets other rows take r's place on the way.
+func (w *worker) letFly(r *run) {
+	w.inUse.Release(r.held)
+	w.flying.Add(-r.held)
+}
+
 // drop gives the memory of r's rows back.
 func (w *worker) drop(r *run) {
+	if r.sorted != nil {
+		w.columns.give(r.cols)
+		r.cols = r.unsorted
+	}
 	switch {
 	case len(r.blocks) > 0:
 		w.blocks.give(r.blocks[0])
