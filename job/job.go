@@ -32,6 +32,7 @@ import (
 	"github.com/icewright/icewright/derive"
 	"github.com/icewright/icewright/source"
 	"github.com/icewright/icewright/writer"
+	"github.com/icewright/icewright/writer/merge"
 	"github.com/icewright/icewright/writer/plan"
 	"github.com/icewright/icewright/writer/stage"
 )
@@ -193,6 +194,12 @@ type Job struct {
 	// Strategy is how mode Merge changes rows that are there: CopyOnWrite or MergeOnRead. Default, "": what the
 	// table's property write.merge.mode says, and CopyOnWrite where it says nothing.
 	Strategy Strategy
+	// History are two or three columns of the table that the run keeps, in one or several lists with commas between:
+	// since when a row holds, until when, and whether it still does. The table then has a row for each change of a
+	// key. Default: none, the table has what holds now.
+	History []string
+	// Effective is the column of the input that says since when a row holds. History needs it. Default, "": none.
+	Effective string
 
 	// Rejects is a directory that bad rows are set aside in. Default, "": the first one ends the run.
 	Rejects string
@@ -266,6 +273,7 @@ type settings struct {
 	key        []string
 	window     time.Duration
 	ignore     []string
+	history    *merge.History
 	derive     derive.List
 }
 

@@ -139,14 +139,20 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 	}
 	var merged *writer.Merge
 	if j.mode() == Merge {
-		var extra []iceberg.NestedField
-		if merged, extra, err = j.merge(ctx, s, schema, read, objects); err != nil {
+		var own, extra []iceberg.NestedField
+		if s.history != nil {
+			if read, own, err = readFor(s.history, read); err != nil {
+				return rec, err
+			}
+		}
+		if merged, extra, err = j.merge(ctx, s, withFields(schema, own), withFields(read, own), objects); err != nil {
 			return rec, err
 		}
 		if rec.Strategy, err = j.strategy(tbl); err != nil {
 			return rec, err
 		}
 		merged.OnRead = rec.Strategy == MergeOnRead
+		extra = append(own, extra...)
 		read = withFields(read, extra)
 		if s.convert.Columns != nil {
 			for _, f := range extra {
@@ -249,6 +255,9 @@ func (j Job) openTable(ctx context.Context, cat *catalog.Catalog, s settings, ob
 		if err != nil {
 			return nil, false, fmt.Errorf("schema of %s: %w", j.Table, err)
 		}
+	}
+	if spec.Schema, err = withHistory(s.history, spec.Schema); err != nil {
+		return nil, false, err
 	}
 	tbl, created, err = cat.CreateTable(ctx, s.ident, j.withFilters(s, spec))
 	if err != nil {

@@ -43,6 +43,8 @@ func (j Job) checkMode(s *settings) error {
 		{"--delete-when", j.DeleteWhen != "", []Mode{Merge}},
 		{"--ignore-columns", len(s.ignore) > 0, []Mode{Merge}},
 		{"--strategy", j.Strategy != "", []Mode{Merge}},
+		{"--history", len(listed(j.History)) > 0, []Mode{Merge}},
+		{"--effective", j.Effective != "", []Mode{Merge}},
 		{"--window", j.Window != "", []Mode{Insert}},
 		{"--event-time", j.EventTime != "", []Mode{Insert}},
 		{"--allow-duplicates", j.AllowDuplicates, []Mode{Append}},
@@ -68,6 +70,9 @@ func (j Job) checkMode(s *settings) error {
 	if err := j.checkStrategy(); err != nil {
 		return err
 	}
+	if err := j.checkHistory(s); err != nil {
+		return err
+	}
 	return j.checkWindow(s)
 }
 
@@ -86,7 +91,7 @@ func listed(lists []string) (names []string) {
 // merge is what the writer is to do with rows of schema. extra are columns that --delete-when names and the
 // table lacks: they are read after those of read, and not written.
 func (j Job) merge(ctx context.Context, s settings, schema, read *iceberg.Schema, objects []source.Object) (*writer.Merge, []iceberg.NestedField, error) {
-	m := &writer.Merge{Key: s.key, LatestBy: j.LatestBy, IfNewer: j.IfNewer, Ignore: s.ignore}
+	m := &writer.Merge{Key: s.key, LatestBy: j.LatestBy, IfNewer: j.IfNewer, Ignore: s.ignore, History: s.history}
 	if j.DeleteWhen == "" {
 		return m, nil, nil
 	}

@@ -68,6 +68,8 @@ type Receipt struct {
 	// they hide: those that changed, and with a vector or a file that takes the place of another, those of that one.
 	DeleteFilesAdded int   `json:"delete_files_added"`
 	PositionsDeleted int64 `json:"positions_deleted"`
+	// RowsClosed are versions of a history that were there before and got another end.
+	RowsClosed int64 `json:"rows_closed"`
 
 	Digest       string             `json:"digest"`
 	Attempts     int                `json:"attempts"`
@@ -159,6 +161,9 @@ func (r *Receipt) fillMerge(res writer.Result) {
 	p := res.Matched
 	r.FilesConsidered, r.FilesPruned, r.FilesRead = p.Considered, p.Pruned, res.FilesRead
 	r.FilesRemoved, r.FilesRewritten = len(p.Removed()), len(p.Rewrites())
+	if p.Versions != nil {
+		r.RowsClosed = p.Versions.Closed
+	}
 	if r.Strategy == MergeOnRead {
 		r.FilesRemoved, r.FilesRewritten = res.DeletesReplaced, 0
 	}

@@ -38,6 +38,9 @@ func strategyHint(said string) string {
 
 // strategy is how rows of tbl are merged: as the job says, or the table, or by copy on write.
 func (j Job) strategy(tbl *table.Table) (Strategy, error) {
+	if len(listed(j.History)) > 0 {
+		return CopyOnWrite, nil // versions that end move to new files anyway
+	}
 	s, whose := j.Strategy, "--strategy"
 	if s == "" {
 		s, whose = Strategy(tbl.Properties().Get(mergeModeKey, string(CopyOnWrite))), "table property "+mergeModeKey

@@ -44,5 +44,6 @@ func (m *merging) matching() merge.Options {
 	}
 	mg := m.o.Merge
 	o.Key, o.LatestBy, o.IfNewer, o.DeleteWhen, o.Ignore = mg.Key, mg.LatestBy, mg.IfNewer, mg.DeleteWhen, mg.Ignore
+	o.History = mg.History
 	return o
 }

@@ -45,6 +45,8 @@ type Merge struct {
 	// OnRead hides rows that change by delete files, and leaves their data files as they are. The default, false,
 	// writes these files anew (copy on write).
 	OnRead bool
+	// History keeps versions, by copy on write whatever OnRead says; see merge.History. The default, nil, keeps the newest.
+	History *merge.History
 }
 
 // MergeName names a merge that has no job file: by its table and key.
@@ -205,7 +207,7 @@ func (m *merging) planAgain(ctx context.Context, base *table.Table) (*publish.Ch
 		return nil, err
 	}
 	change := &publish.Change{Operation: table.OpOverwrite, Remove: p.Removed(), Summary: iceberg.Properties{}}
-	if m.o.Merge != nil && m.o.Merge.OnRead {
+	if m.o.Merge != nil && m.o.Merge.OnRead && m.o.Merge.History == nil {
 		change.Remove, err = m.hide(ctx, evolved, p)
 	} else {
 		err = m.keep(ctx, evolved, p)
@@ -238,7 +240,7 @@ func (m *merging) planAgain(ctx context.Context, base *table.Table) (*publish.Ch
 func (m *merging) keep(ctx context.Context, tbl *table.Table, p *merge.Plan) error {
 	left := map[string]*merge.Match{}
 	for _, f := range p.Rewrites() {
-		left[f.Origin()] = f
+		left[f.Stamp()] = f
 	}
 	var good []carried
 	for _, c := range m.carried {
@@ -254,7 +256,7 @@ func (m *merging) keep(ctx context.Context, tbl *table.Table, p *merge.Plan) err
 	m.carried = good
 	var fresh []*merge.Match
 	for _, f := range p.Rewrites() {
-		if left[f.Origin()] != nil {
+		if left[f.Stamp()] != nil {
 			fresh = append(fresh, f)
 		}
 	}
@@ -279,7 +281,7 @@ func (m *merging) rewriteMatches(ctx context.Context, tbl *table.Table, files []
 	c := carried{schema: tbl.Schema()}
 	goes := int64(0)
 	for _, f := range files {
-		c.origins = append(c.origins, f.Origin())
+		c.origins = append(c.origins, f.Stamp())
 		goes += int64(f.Changes())
 	}
 	tbl = live.WithLineage(tbl)
@@ -320,7 +322,7 @@ func (m *merging) write(ctx context.Context, tbl *table.Table, p *merge.Plan) er
 	defer m.lap("stage")
 	m.stale = append(m.stale, m.result.Staged.Files...)
 	m.result.Staged.Files, m.result.Staged.RowsStaged, m.written = nil, 0, 0
-	if m.result.RowsWritten > 0 {
+	if p.Comes() > 0 {
 		into := m.staging
 		if m.result.RowsUpdated > 0 {
 			into = live.WithLineage(into)
@@ -330,7 +332,7 @@ func (m *merging) write(ctx context.Context, tbl *table.Table, p *merge.Plan) er
 			return err
 		}
 		staged, err := stage.Stage(ctx, into, s.Batches, stage.Options{
-			Only: s.Pick, Carried: m.input.Lacks(), Memory: m.memory(), SpillDir: m.o.SpillDir, Workers: m.o.Workers,
+			Only: s.Pick, Carried: m.input.Lacks() || p.Versions != nil, Memory: m.memory(), SpillDir: m.o.SpillDir, Workers: m.o.Workers,
 		})
 		if err != nil {
 			return err
@@ -338,8 +340,8 @@ func (m *merging) write(ctx context.Context, tbl *table.Table, p *merge.Plan) er
 		digest := m.result.Staged.Digest
 		m.result.Staged = *staged
 		m.result.Staged.Digest = digest
-		if staged.RowsStaged != m.result.RowsWritten {
-			return fmt.Errorf("%w: %d rows to be written, and %d were staged", ErrUnaccounted, m.result.RowsWritten, staged.RowsStaged)
+		if staged.RowsStaged != s.Rows {
+			return fmt.Errorf("%w: %d rows to be written, and %d were staged", ErrUnaccounted, s.Rows, staged.RowsStaged)
 		}
 	}
 	m.written = mark
@@ -353,6 +355,7 @@ func (m *merging) mark(p *merge.Plan) uint64 {
 	for _, o := range p.Outcomes {
 		_, _ = h.Write([]byte{byte(o)})
 	}
+	p.Versions.Mark(h)
 	if m.input.Lacks() || m.staging.Metadata().Version() >= 3 {
 		for _, f := range p.Rewrites() {
 			_, _ = h.WriteString(f.Origin())

@@ -39,9 +39,10 @@ func (a *app) loadCommand() *cobra.Command {
 atomic snapshot. Loading the same files again publishes nothing.
 
 With --mode merge it updates the rows that have a key of the input's, where they differ, and
-inserts the others; docs/merge.md has the rules. With --mode insert it adds the rows whose key
-is not there, in the table or within --window; docs/insert.md has the rules. With --mode append
-it adds the rows, once under a run key; docs/append.md has the rules.
+inserts the others; docs/merge.md has the rules. With --history it keeps every version of a
+key and the times between which it held; docs/history.md has the rules. With --mode insert it
+adds the rows whose key is not there, in the table or within --window; docs/insert.md has the
+rules. With --mode append it adds the rows, once under a run key; docs/append.md has the rules.
 
 A SOURCE is a file, a directory, a glob (** crosses directories), an s3:// address with a
 prefix or a glob, an https:// address, or - for standard input; plain, gzip, zstd or
@@ -55,6 +56,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
   icewright load events.ndjson --table lake.events --rejects bad/ --max-rejects 1%
   icewright load changes/*.ndjson --table shop.orders --mode merge --key order_id --latest-by updated_at --if-newer updated_at --delete-when "op = 'd'"
   icewright load events-*.ndjson.zst --table lake.events --mode insert --key event_id --window 24h --event-time ts
+  icewright load customers.csv --table crm.customers --mode merge --key customer_id --history valid_from,valid_to,is_current --effective updated_at
   icewright load day.csv --table lake.raw --mode append --run-key raw-2024-01-15`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Sources, j.Stdin, j.Catalog = args, a.stdin, a.global.catalog
@@ -127,6 +129,8 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 	f.text(&j.DeleteWhen, "delete-when", "", "`EXPRESSION` for input rows that delete the row with their key: \"op = 'd'\" (default: none does)")
 	f.texts(&j.IgnoreColumns, "ignore-columns", "`COLUMNS` that may differ without being a change (default: none)")
 	f.choice(&strategy, "strategy", "", []string{"copy-on-write", "merge-on-read"}, "`HOW` rows change: copy-on-write (their files are written anew) or merge-on-read (delete files hide them) (default: the table's write.merge.mode, or copy-on-write)")
+	f.texts(&j.History, "history", "`COLUMNS` that say since when and until when a row holds, and whether it still does, to keep every version: valid_from,valid_to,is_current (default: only the newest is kept)")
+	f.text(&j.Effective, "effective", "", "`COLUMN` of the input that says since when its row holds; --history needs it")
 
 	f = under(cmd.Flags(), headInsert)
 	f.text(&j.Window, "window", "", "rows with one key are one event where their times are this `DURATION` apart at most: 24h, 7d (default: whatever their times)")

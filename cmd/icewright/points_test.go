@@ -44,8 +44,10 @@ type scene struct {
 	first bool           // the table is not there yet
 	rows  map[string]int // of the input, by partition: version 1, but for y
 	args  []string
-	props map[string]string // of the table
-	by    string            // the table's partitioning, of a first load; "": by p
+	// history says that the table keeps the versions of p, by n.
+	history bool
+	props   map[string]string // of the table
+	by      string            // the table's partitioning, of a first load; "": by p
 	// rival says that another run swaps partition w before the load commits.
 	rival bool
 	// fails says that the input ends with a row that is none: nothing is to be loaded.
@@ -69,6 +71,7 @@ var scenes = []scene{
 	{name: "a merge on read beside another run", rows: map[string]int{"x": 150, "y": 100, "z": 50}, args: []string{"--mode", "merge", "--key", "p,n", "--strategy", "merge-on-read"}, rival: true, once: true},
 	{name: "a merge on read", rows: map[string]int{"x": 150}, args: []string{"--mode", "merge", "--key", "p,n", "--strategy", "merge-on-read"}, few: true},
 	{name: "a merge by deletion vectors", rows: map[string]int{"x": 150}, args: []string{"--mode", "merge", "--key", "p,n", "--strategy", "merge-on-read"}, version: 3, few: true},
+	{name: "a history beside another run", rows: map[string]int{"x": 150, "y": 120, "z": 50}, args: []string{"--mode", "merge", "--key", "p", "--history", "since,until", "--effective", "n"}, rival: true, history: true},
 	{name: "an append beside another run", rows: map[string]int{"v": 60}, args: []string{"--mode", "append", "--run-key", "v"}, rival: true},
 	{name: "a first load that fails", first: true, rows: map[string]int{"x": 50}, fails: true},
 	{name: "a swap that spills", rows: map[string]int{"x": 1_000_000, "y": 100}, args: []string{"--memory", "64MiB"}, large: true},
@@ -256,9 +259,14 @@ func newPlay(t *testing.T, s scene, v venue) *play {
 	}
 	if !s.first {
 		p.csv("before.csv", map[string]int{"x": 100, "y": 100, "w": 100}, "0")
-		p.load(job.Job{Sources: []string{"before.csv"}, PartitionBy: "p", Schema: filepath.Join(dir, "schema.yaml"), TableProps: s.props, FormatVersion: s.version})
+		before := job.Job{Sources: []string{"before.csv"}, PartitionBy: "p", Schema: filepath.Join(dir, "schema.yaml"), TableProps: s.props, FormatVersion: s.version}
 		p.csv("w.csv", map[string]int{"w": 100}, "1")
-		p.load(job.Job{Sources: []string{"w.csv"}})
+		w := job.Job{Sources: []string{"w.csv"}}
+		if s.history {
+			before, w = keepingVersions(before), keepingVersions(w)
+		}
+		p.load(before)
+		p.load(w)
 	}
 	p.csv("rival.csv", map[string]int{"w": 80}, "2")
 	if s.rival {
@@ -274,6 +282,12 @@ func newPlay(t *testing.T, s scene, v venue) *play {
 		f.Close()
 	}
 	return p
+}
+
+// keepingVersions is j for a table with the versions of p, by n.
+func keepingVersions(j job.Job) job.Job {
+	j.Mode, j.Key, j.History, j.Effective = job.Merge, []string{"p"}, []string{"since", "until"}, "n"
+	return j
 }
 
 func (p *play) name() string { return catalog.FormatIdentifier(p.ident) }
@@ -442,6 +456,9 @@ func (p *play) check(when string, died bool) {
 	}
 	if slices.Contains(p.s.args, "insert") {
 		j.Mode, j.Key = job.Insert, []string{"p,n"}
+	}
+	if p.s.history {
+		j = keepingVersions(j)
 	}
 	again := job.Unchanged
 	if slices.Contains(p.s.args, "append") {

@@ -137,6 +137,7 @@ func mergeText(r job.Receipt) string {
 		{r.RowsInserted, "inserted"},
 		{r.RowsUpdated, "updated"},
 		{r.RowsDeleted, "deleted"},
+		{r.RowsClosed, "of the table closed"},
 		{r.RowsUnchanged, "unchanged"},
 		{r.RowsStale, "stale"},
 		{r.DuplicatesDropped, "dropped as duplicates"},

@@ -31,6 +31,8 @@ type Input struct {
 	latest *ordered // nil: none
 	newer  *ordered // with a window, its event time
 	window *window  // nil: none
+	// history is what tells the versions of a key apart; nil: it has one row.
+	history *history
 
 	count   int   // rows, dropped ones included
 	now     keyed // rows in memory: all of them, or those that are not spooled yet
@@ -63,6 +65,7 @@ type Input struct {
 // batch says where some rows came from.
 type batch struct {
 	first  int // number of its first row
+	rows   int
 	origin arrowconv.Batch
 	absent []int // columns that it lacks, by position
 	layout int
@@ -119,6 +122,11 @@ func NewInput(schema *iceberg.Schema, o Options) (*Input, error) {
 			return nil, fail(ErrColumn, "", "--ignore-columns: column %q is named twice", name)
 		}
 	}
+	if o.History != nil {
+		if in.history, err = newHistory(schema, o); err != nil {
+			return nil, err
+		}
+	}
 	in.reach, in.probes = newReach(in.keys), newProbes(in.keys)
 	in.homes = newPartitionReach(schema, o.Specs, in.keys, o.Partitions)
 	return in, nil
@@ -145,6 +153,12 @@ func (in *Input) Add(b arrowconv.Batch) error {
 		}
 	}
 	in.came = b.Schema()
+	if in.history != nil {
+		if err := in.history.take(b); err != nil {
+			b.Release()
+			return err
+		}
+	}
 	rec := array.NewRecordBatch(in.arrow, b.Columns()[:in.arrow.NumFields()], b.NumRows())
 	b.Release()
 	if err := in.add(rec, b, deletes); err != nil {
@@ -180,7 +194,7 @@ func (in *Input) add(rec arrow.RecordBatch, b arrowconv.Batch, deletes *slice.Se
 		return err
 	}
 	b.RecordBatch = nil
-	in.batches = append(in.batches, batch{first: first, origin: b, absent: b.Absent})
+	in.batches = append(in.batches, batch{first: first, rows: n, origin: b, absent: b.Absent})
 	if deletes != nil && deletes.Count() > 0 || in.deletes != nil {
 		in.deletes = slices.Grow(in.deletes, first+n-len(in.deletes))[:first+n]
 		for i := range n {
@@ -246,7 +260,13 @@ func (in *Input) key(rec arrow.RecordBatch, prints []fingerprint, absent []int) 
 func (in *Input) compares() bool { return !in.o.KeysOnly || in.latest != nil }
 
 // partRows is how many rows' keys may be in memory.
-func (in *Input) partRows() int { return int(max(1, in.o.Memory/2/keyedBytes)) }
+func (in *Input) partRows() int {
+	each := int64(keyedBytes)
+	if in.history != nil {
+		each += chainBytes
+	}
+	return int(max(1, in.o.Memory/2/each))
+}
 
 func (in *Input) nullKey(rec arrow.RecordBatch, b arrowconv.Batch, column int) error {
 	c := in.keys.columns[column]
@@ -306,11 +326,16 @@ func (in *Input) hasherOf(absent []int) (*digest.Hasher, error) {
 func (in *Input) comparedBy(absent []int) *iceberg.Schema {
 	var fields []iceberg.NestedField
 	for i, f := range in.schema.Fields() {
-		if !slices.Contains(absent, i) && !slices.Contains(in.o.Key, f.Name) && !slices.Contains(in.o.Ignore, f.Name) {
+		if !slices.Contains(absent, i) && !slices.Contains(in.o.Key, f.Name) && !slices.Contains(in.o.Ignore, f.Name) && !in.keepsHistory(f.Name) {
 			fields = append(fields, f)
 		}
 	}
 	return iceberg.NewSchema(in.schema.ID, fields...)
+}
+
+// keepsHistory tells whether the input does not say what a column has.
+func (in *Input) keepsHistory(name string) bool {
+	return in.history != nil && slices.Contains(in.history.Columns(), name)
 }
 
 // isDelete tells whether a row deletes what it hits.
@@ -369,7 +394,9 @@ func (in *Input) settleLayouts() error {
 	again := false
 	for i := range in.batches {
 		b := &in.batches[i]
-		absent := slices.DeleteFunc(slices.Clone(lacks[b.origin.Source]), func(c int) bool { return c >= in.arrow.NumFields() })
+		absent := slices.DeleteFunc(slices.Clone(lacks[b.origin.Source]), func(c int) bool {
+			return c >= in.arrow.NumFields() || in.keepsHistory(in.schema.Field(c).Name)
+		})
 		b.layout = slices.IndexFunc(in.layouts, func(l layout) bool { return slices.Equal(l.absent, absent) })
 		if b.layout < 0 {
 			b.layout = len(in.layouts)
@@ -377,6 +404,11 @@ func (in *Input) settleLayouts() error {
 		}
 		for _, c := range b.absent {
 			again = again || c < in.arrow.NumFields() && !slices.Contains(absent, c) && in.schema.Field(c).WriteDefault != nil
+		}
+	}
+	if in.history != nil {
+		if err := in.wholeVersions(); err != nil {
+			return err
 		}
 	}
 	if !again || !in.compares() {
@@ -462,7 +494,11 @@ func (in *Input) Resident() int64 {
 	if in.spool != nil {
 		kept = int64(in.partRows()) // while a part is matched
 	}
-	return in.store.bytes + kept*keyedBytes + int64(in.count)*3
+	each := int64(3)
+	if in.history != nil {
+		each += 16 // when it is effective, and until when
+	}
+	return in.store.bytes + kept*keyedBytes + int64(in.count)*each
 }
 
 // Close gives the input's memory and its files back.

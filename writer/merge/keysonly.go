@@ -63,6 +63,9 @@ func (in *Input) lookedAt() []string {
 	if in.window != nil && !slices.Contains(names, in.window.Name) {
 		names = append(names, in.window.Name)
 	}
+	if in.history != nil {
+		names = append(names, in.history.From, in.history.To)
+	}
 	return names
 }
 

@@ -3,6 +3,7 @@ package merge
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/icewright/icewright/catalog"
@@ -43,6 +45,26 @@ type Match struct {
 	oldOf [][]int32
 	// placed are the positions of the rows that go, once somebody asked (Matcher.Doomed).
 	placed *placed
+
+	// Of a history: the versions that were found, by part of the input, and what a plan has of them stay with another end.
+	history  *history
+	versions [][]version
+	moves    []move
+}
+
+// Stamp names the rows that stay of a file that is rewritten, as they are written.
+func (m *Match) Stamp() string {
+	if m.history == nil {
+		return m.Origin() // which has the same hits for as long as it is live
+	}
+	h := xxh3.New()
+	for _, hit := range m.Hits {
+		_ = binary.Write(h, binary.LittleEndian, hit.Row)
+	}
+	for _, v := range m.moves {
+		_ = binary.Write(h, binary.LittleEndian, [2]int64{^v.row, v.to})
+	}
+	return fmt.Sprintf("%s\n%x", m.Origin(), h.Sum64())
 }
 
 // Changes counts the hits by which rows go.
@@ -85,16 +107,29 @@ type Plan struct {
 	Late int64
 	// Live are the files of the snapshot.
 	Live *live.Files
+	// Versions are what else becomes of a history; nil where there is none.
+	Versions *Versions
 }
 
 // Unchanged tells that there is nothing to write and nothing to remove.
-func (p *Plan) Unchanged() bool { return p.Counts[Inserted]+p.Counts[Updated]+p.Counts[Deleted] == 0 }
+func (p *Plan) Unchanged() bool {
+	return p.Counts[Inserted]+p.Counts[Updated]+p.Counts[Deleted] == 0 && len(p.Rewrites()) == 0
+}
 
-// Rewrites are the matches with rows that go.
+// Comes is how many rows are written.
+func (p *Plan) Comes() int64 {
+	n := p.Counts[Inserted] + p.Counts[Updated]
+	if p.Versions != nil {
+		n += int64(len(p.Versions.gone))
+	}
+	return n
+}
+
+// Rewrites are the matches with rows that go, or get another end.
 func (p *Plan) Rewrites() []*Match {
 	var out []*Match
 	for _, m := range p.Matches {
-		if m.Changes() > 0 {
+		if m.Changes() > 0 || len(m.moves) > 0 {
 			out = append(out, m)
 		}
 	}
@@ -133,14 +168,23 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 			continue
 		}
 		if known, ok := m.seen[f.Origin()]; ok && reader.same(known) {
-			found[i] = &Match{File: f, Hits: known.Hits, old: known.old, oldOf: known.oldOf, placed: known.placed}
+			found[i] = &Match{File: f, Hits: known.Hits, old: known.old, oldOf: known.oldOf, placed: known.placed, history: m.in.history, versions: known.versions}
 			continue
 		}
 		p.Read++
-		found[i] = &Match{File: f, placed: &placed{}}
+		found[i] = &Match{File: f, placed: &placed{}, history: m.in.history}
 		fresh = append(fresh, found[i])
 	}
-	if err := m.in.each(func(k *part) error { return reader.readAll(ctx, fresh, k) }); err != nil {
+	if m.in.history != nil {
+		m.in.planVersions(p)
+	}
+	err = m.in.each(func(k *part) error {
+		if err := reader.readAll(ctx, fresh, k); err != nil || m.in.history == nil {
+			return err
+		}
+		return m.in.settleVersions(p, k, found)
+	})
+	if err != nil {
 		for _, f := range fresh {
 			f.release()
 		}
@@ -152,13 +196,21 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 			p.Read--
 			p.Pruned++
 		}
-		slices.SortFunc(f.Hits, func(a, b Hit) int { return cmp.Compare(a.Row, b.Row) })
-		m.seen[f.Origin()] = f
+		seen := *f
+		if m.in.history != nil { // what becomes of a version is for each plan to say
+			seen.Hits, seen.moves = nil, nil
+		}
+		slices.SortFunc(seen.Hits, func(a, b Hit) int { return cmp.Compare(a.Row, b.Row) })
+		m.seen[f.Origin()] = &seen
 	}
 	for _, f := range found {
-		if f != nil && len(f.Hits) > 0 {
+		if f != nil && len(f.Hits)+len(f.moves) > 0 {
 			p.Matches = append(p.Matches, f)
 		}
+	}
+	if m.in.history != nil {
+		m.in.finishVersions(p)
+		return p, nil
 	}
 	if err := m.in.settle(p); err != nil || m.in.window == nil {
 		return p, err
@@ -326,6 +378,12 @@ func (r *reader) readFile(ctx context.Context, m *Match, k *part) error {
 			m.Hits = append(m.Hits, h)
 		}
 		m.old, m.oldOf = append(m.old, f.old...), append(m.oldOf, f.oldOf...)
+		if r.in.history != nil {
+			for len(m.versions) <= k.number {
+				m.versions = append(m.versions, nil)
+			}
+			m.versions[k.number] = append(m.versions[k.number], f.versions...)
+		}
 	}
 	if errors.Is(err, errRows) {
 		return fail(ErrTable, "see with another engine whether the table is intact", "live file %s has %d rows by its manifest entry: %v",
@@ -392,6 +450,8 @@ type found struct {
 	hits  []Hit
 	old   []arrow.RecordBatch
 	oldOf [][]int32
+	// versions are what a history has in place of hits.
+	versions []version
 }
 
 func (f *found) release() {
@@ -401,6 +461,9 @@ func (f *found) release() {
 }
 
 func (r *reader) read(ctx context.Context, f *found, s section, k *part) error {
+	if r.in.history != nil {
+		return r.readVersions(ctx, f, s, k)
+	}
 	if err := r.findHits(ctx, f, s, k); err != nil || len(f.hits) == 0 {
 		return err
 	}

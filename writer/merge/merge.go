@@ -72,6 +72,8 @@ type Options struct {
 	IfNewer string
 	// DeleteWhen says which input rows delete what they hit. The default, nil, is none.
 	DeleteWhen *slice.Slice
+	// History keeps versions: the table has a row for each change of a key. The default, nil, keeps the newest.
+	History *History
 	// Specs are the partition specs of the table, and Partitions makes what tells the partitions of rows under
 	// one, in batches with the columns of schema.
 	// The default, nil, prunes by key bounds alone.

@@ -52,6 +52,10 @@ func (o *ordered) of(rec arrow.RecordBatch) (ages, error) {
 	if err != nil {
 		return ages{}, err
 	}
+	return o.ofArray(arr)
+}
+
+func (o *ordered) ofArray(arr arrow.Array) (ages, error) {
 	var a ages
 	n := arr.Len()
 	if arr.NullN() > 0 {

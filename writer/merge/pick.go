@@ -13,6 +13,8 @@ type part struct {
 	// others are the rows with the key of one that is found, which is not among them. Only with a window there
 	// are any: otherwise one row counts of each key.
 	others map[int][]int
+	number int     // which part of the input it is
+	chains *chains // of a history; the index then finds chains, and not rows
 }
 
 // each calls do with all rows of a sealed input, in one part or one after the other.
@@ -20,8 +22,8 @@ func (in *Input) each(do func(*part) error) error {
 	if in.spool == nil {
 		return do(in.all)
 	}
-	for _, which := range in.parts {
-		k := &part{}
+	for n, which := range in.parts {
+		k := &part{number: n}
 		if err := in.spool.load(&k.keyed, which, in.latest, in.newer); err != nil {
 			return err
 		}
@@ -39,6 +41,10 @@ func (in *Input) each(do func(*part) error) error {
 
 // index makes the rows of k be found that are not dropped.
 func (in *Input) index(k *part) {
+	if in.history != nil {
+		in.chain(k)
+		return
+	}
 	for i, row := range k.rows {
 		if in.dropped == nil || !in.dropped[row] {
 			if was := k.add(i); was >= 0 {
@@ -66,10 +72,18 @@ func (in *Input) pick() error {
 		if in.window != nil {
 			return p.meet(k)
 		}
+		if in.history != nil {
+			p.pickVersions(k)
+			all := &part{keyed: *k}
+			in.chain(all)
+			return all
+		}
 		x := newIndex(k.prints)
 		for i := range k.rows {
 			if was := x.add(i); was >= 0 {
-				p.again(k, x, was, i)
+				if p.prefer(k, was, i) == i {
+					x.replace(was, i)
+				}
 			}
 		}
 		return &part{keyed: *k, index: x}
@@ -87,12 +101,12 @@ func (in *Input) pick() error {
 	return p.refuse()
 }
 
-// again settles between two rows of k, was and the later i.
-func (p *picking) again(k *keyed, x *index, was, i int) {
+// prefer settles between two rows of k with one key, was and the later i, and tells which one counts.
+func (p *picking) prefer(k *keyed, was, i int) int {
 	in := p.in
 	if in.o.KeysOnly && in.latest == nil {
 		in.drop(k.rows[i])
-		return
+		return was
 	}
 	if in.latest == nil {
 		if len(p.pairs) < most {
@@ -100,20 +114,20 @@ func (p *picking) again(k *keyed, x *index, was, i int) {
 		} else {
 			p.more = true
 		}
-		return
+		return was
 	}
 	switch newer := k.latest.compare(i, &k.latest, was); {
 	case newer > 0:
-		x.replace(was, i)
 		delete(p.ties, k.rows[was])
 		in.drop(k.rows[was])
-		return
-	case newer == 0 && (k.digests[i] != k.digests[was] || in.isDelete(int(k.rows[i])) != in.isDelete(int(k.rows[was]))):
+		return i
+	case newer == 0 && !p.alike(k, i, was):
 		if _, ok := p.ties[k.rows[was]]; !ok {
 			p.ties[k.rows[was]] = [2]int32{k.rows[was], k.rows[i]}
 		}
 	}
 	in.drop(k.rows[i])
+	return was
 }
 
 func (in *Input) drop(row int32) {
@@ -155,7 +169,11 @@ func (p *picking) refuse() error {
 		texts = append(texts, fmt.Sprintf("%s (%s, %s)", keys[i], p.in.place(int(pair[0])), p.in.place(int(pair[1]))))
 	}
 	list := strings.Join(texts, "; ") + more
-	if p.in.latest != nil {
+	switch h := p.in.history; {
+	case h != nil && p.in.latest == nil:
+		return fail(ErrKey, "say --latest-by COLUMN to take the newest row of each, or correct the input",
+			"rows with one key and one %s differ: %s", h.Effective, list)
+	case p.in.latest != nil:
 		return fail(ErrKey, "nothing tells which of them is right: correct the input, or choose another column",
 			"rows with one key and one %s differ: %s", p.in.o.LatestBy, list)
 	}

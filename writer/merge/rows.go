@@ -44,6 +44,15 @@ func Survivors(ctx context.Context, tbl *table.Table, matches []*Match) Stream {
 						yield(arrowconv.Batch{}, err)
 						return
 					}
+					if len(m.moves) > 0 {
+						whole, err := m.moved(rec, row-1)
+						rec.Release()
+						if err != nil {
+							yield(arrowconv.Batch{}, err)
+							return
+						}
+						rec = whole
+					}
 					b := arrowconv.Batch{RecordBatch: rec, Source: m.DataFile().FilePath(), FirstRow: row}
 					row += rec.NumRows()
 					if !yield(b, nil) {
@@ -76,9 +85,12 @@ func (in *Input) Written(p *Plan, tbl *table.Table) (Stream, error) {
 		return Stream{}, err
 	}
 	old := in.oldValues(p, tbl.Schema())
+	if in.history != nil {
+		return in.writtenVersions(p, func(rec arrow.RecordBatch, b batch) (arrow.RecordBatch, error) { return old.complete(rec, b, as) }), nil
+	}
 	at := 0
 	return Stream{
-		Rows: p.Counts[Inserted] + p.Counts[Updated],
+		Rows: p.Comes(),
 		Batches: func(yield func(arrowconv.Batch, error) bool) {
 			n := 0
 			for rec, err := range in.store.all() {
