@@ -87,12 +87,12 @@ func (in *Input) lines(rec arrow.RecordBatch, lines []line) (arrow.RecordBatch, 
 	}()
 	for i, f := range rec.Schema().Fields() {
 		var err error
-		switch {
-		case f.Name == h.From, f.Name == h.Effective:
+		switch f.Name {
+		case h.From, h.Effective:
 			columns[i], err = times(f.Type, from)
-		case f.Name == h.To:
+		case h.To:
 			columns[i], err = times(f.Type, to)
-		case f.Name == h.Current:
+		case h.Current:
 			columns[i] = truths(to)
 		default:
 			columns[i], err = in.contents(rec.Column(i), f, lines)

@@ -44,8 +44,10 @@ func TestSortsAsAPlainSortDoes(t *testing.T) {
 			plain = append(plain, f)
 		}
 		fields = append(fields, iceberg.NestedField{Name: "seq", Type: iceberg.PrimitiveTypes.Int64}, iceberg.NestedField{Name: "filler", Type: iceberg.PrimitiveTypes.String})
-		w := newWorld(t, catalog.TableSpec{Schema: schemaOf(fields...), SortBy: strings.Join(terms, ", "),
-			Props: iceberg.Properties{table.WriteTargetFileSizeBytesKey: "40000"}})
+		w := newWorld(t, catalog.TableSpec{
+			Schema: schemaOf(fields...), SortBy: strings.Join(terms, ", "),
+			Props: iceberg.Properties{table.WriteTargetFileSizeBytesKey: "40000"},
+		})
 
 		rows := rapid.IntRange(0, 3000).Draw(rt, "rows")
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))
