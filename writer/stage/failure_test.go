@@ -138,7 +138,7 @@ func TestErrorOfTheInputEndsTheRun(t *testing.T) {
 }
 
 func TestCancellingRemovesWhatWasStaged(t *testing.T) {
-	w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: "bucket(20, id)"})
+	w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: "bucket(100, id)"})
 	fsys, err := w.tbl.FS(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestCancellingRemovesWhatWasStaged(t *testing.T) {
 	if _, err = Stage(ctx, w.tbl, batches(rec), Options{SpillDir: dir}); !errors.Is(err, stop) {
 		t.Errorf("error %v, want the cause of the cancellation", err)
 	}
-	if f.creates.Load() > 10 {
+	if f.creates.Load() > 20 { // up to eight were past the check
 		t.Errorf("%d files begun, most after the run was cancelled", f.creates.Load())
 	}
 	w.nothingLeft(dir, before)
