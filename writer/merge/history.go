@@ -57,10 +57,8 @@ type history struct {
 	History
 	from, to, effective *ordered
 	current             iceberg.NestedField
-	// kept says that the table has the effective column too.
-	kept    bool
-	columns []int   // of the schema, by position, that the input does not fill
-	effects []int64 // by input row: when it is effective
+	columns             []int   // of the schema, by position, that the input does not fill
+	effects             []int64 // by input row: when it is effective
 }
 
 // TimesOf tells whether versions can begin and end at values of a type.
@@ -113,7 +111,7 @@ func newHistory(schema *iceberg.Schema, o Options) (*history, error) {
 	}
 	h.effective = &ordered{NestedField: iceberg.NestedField{Name: h.Effective, Type: h.from.Type}}
 	if f, ok := schema.FindFieldByName(h.Effective); ok {
-		h.kept, h.effective.NestedField = true, f
+		h.effective.NestedField = f
 		if !f.Type.Equals(h.from.Type) {
 			return nil, fail(ErrColumn, "they have to be of one type", "--effective: column %q is a %s, and %q, which gets its values, a %s",
 				h.Effective, typeName(f.Type), h.From, h.from.Type)
@@ -172,7 +170,7 @@ func rowsWhere(b arrowconv.Batch, n int, is func(int) bool) string {
 	return noun + strings.Join(rows, ", ") + more
 }
 
-// whole refuses sources whose versions would lack something: what a change does not say would have to be guessed
+// wholeVersions refuses sources whose versions would lack something: what a change does not say would have to be guessed
 // from the version before it, which may come later. Deletes say nothing anyway.
 func (in *Input) wholeVersions() error {
 	for _, b := range in.batches {
