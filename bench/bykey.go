@@ -68,21 +68,10 @@ func (k byKey) load(ctx context.Context, b *bench, dir, changes string) (measure
 	if err != nil {
 		return m, err
 	}
-	var receipt struct {
-		Rows       int64 `json:"rows_read"`
-		In         int64 `json:"bytes_read"`
-		Out        int64 `json:"bytes_added"`
-		Files      int   `json:"files_added"`
-		Considered int   `json:"files_considered"`
-		Pruned     int   `json:"files_pruned"`
+	r, err := read(out, &m)
+	if err == nil && !k.Unpruned && r.Pruned == 0 {
+		err = fmt.Errorf("none of %d files was left out: %s", r.Considered, out)
 	}
-	if err := json.Unmarshal(out, &receipt); err != nil {
-		return m, err
-	}
-	if !k.Unpruned && receipt.Pruned == 0 {
-		err = fmt.Errorf("none of %d files was left out: %s", receipt.Considered, out)
-	}
-	m.Rows, m.In, m.Out, m.Files = receipt.Rows, receipt.In, receipt.Out, receipt.Files
 	return m, err
 }
 

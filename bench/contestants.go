@@ -79,17 +79,9 @@ func (l load) run(ctx context.Context, b *bench, dir string, check bool) (measur
 	if err != nil {
 		return m, err
 	}
-	var receipt struct {
-		Rows   int64  `json:"rows_read"`
-		In     int64  `json:"bytes_read"`
-		Out    int64  `json:"bytes_added"`
-		Files  int    `json:"files_added"`
-		Digest string `json:"digest"`
-	}
-	if err := json.Unmarshal(out, &receipt); err != nil {
+	if _, err := read(out, &m); err != nil {
 		return m, err
 	}
-	m.Rows, m.In, m.Out, m.Files, m.Digest = receipt.Rows, receipt.In, receipt.Out, receipt.Files, receipt.Digest
 	if !check || l.DryRun {
 		return m, nil
 	}
@@ -103,6 +95,25 @@ func (l load) run(ctx context.Context, b *bench, dir string, check bool) (measur
 		err = fmt.Errorf("the receipt's digest is %s, that of the files %s", m.Digest, found)
 	}
 	return m, err
+}
+
+// receipt is what a load of icewright's says of itself.
+type receipt struct {
+	Rows       int64  `json:"rows_read"`
+	In         int64  `json:"bytes_read"`
+	Out        int64  `json:"bytes_added"`
+	Files      int    `json:"files_added"`
+	Digest     string `json:"digest"`
+	Considered int    `json:"files_considered"`
+	Pruned     int    `json:"files_pruned"`
+}
+
+// read adds what a receipt says to a measure.
+func read(text []byte, m *measure) (receipt, error) {
+	var r receipt
+	err := json.Unmarshal(text, &r)
+	m.Rows, m.In, m.Out, m.Files, m.Digest = r.Rows, r.In, r.Out, r.Files, r.Digest
+	return r, err
 }
 
 // digestOnS3 has icewright read the files that it wrote to the warehouse back, into a table that stays empty.
