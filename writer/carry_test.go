@@ -119,7 +119,7 @@ func TestSpecChangesAgainstAMap(t *testing.T) {
 		version := rapid.IntRange(1, 3).Draw(rt, "version")
 		cat := versioned(t, version, rapid.SampledFrom(append(partitionings, "void(region)", "void(id), region")).Draw(rt, "by"))
 		var rows []row
-		evolved := false
+		evolved, deleted := false, false
 		for range rapid.IntRange(2, 7).Draw(rt, "steps") {
 			switch rapid.SampledFrom([]string{"load", "load", "load", "spec", "spec", "delete"}).Draw(rt, "step") {
 			case "spec":
@@ -141,7 +141,7 @@ func TestSpecChangesAgainstAMap(t *testing.T) {
 				if _, err := tx.Commit(t.Context()); err != nil {
 					rt.Fatal(err)
 				}
-				rows = leaving(rows, here)
+				rows, deleted = leaving(rows, here), true
 				continue
 			}
 			fresh := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) row {
@@ -200,7 +200,10 @@ func TestSpecChangesAgainstAMap(t *testing.T) {
 						}
 						return n
 					}
-					if part.RowsBefore != count(before) || part.RowsAfter != count(rows) {
+					// iceberg-go cuts the paths in its position deletes' bounds: they do not tell which file loses
+					// how many rows, and only a look at the rows does.
+					exact := !deleted || o.CompareRows || version == 3
+					if part.RowsBefore < count(before) || exact && part.RowsBefore > count(before) || part.RowsAfter != count(rows) {
 						rt.Fatalf("partition %s: rows %d -> %d, want %d -> %d", part.Partition.Path,
 							part.RowsBefore, part.RowsAfter, count(before), count(rows))
 					}
