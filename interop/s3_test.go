@@ -247,6 +247,70 @@ func TestS3Reached(t *testing.T) {
 	}
 }
 
+// A bucket that its owner opened to everybody is read without keys, as a table and as a source, and written
+// by nobody.
+func TestS3Anonymous(t *testing.T) {
+	for _, store := range stores {
+		t.Run(store.name, func(t *testing.T) {
+			s := *store.start(t)
+			s.Bucket = "open-to-all"
+			if _, err := s.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &s.Bucket}); err != nil {
+				t.Fatal(err)
+			}
+			policy := `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"],
+				"Resource": ["arn:aws:s3:::open-to-all", "arn:aws:s3:::open-to-all/*"]}]}`
+			if _, err := s.Client().PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: &s.Bucket, Policy: &policy}); err != nil {
+				t.Fatal(err)
+			}
+			owner := storeLake(t, &s, s.Endpoint)
+			table := owner.table(t)
+			owner.load(t, table, owner.put(t, "rows.csv", "p,n\nx,1\nx,2\ny,3\n"), "--partition-by", "p")
+			if _, err := s.Client().PutObject(t.Context(), &s3.PutObjectInput{
+				Bucket: &s.Bucket, Key: aws.String("in/more.csv"), Body: strings.NewReader("p,n\nz,4\n"),
+			}); err != nil {
+				t.Fatal(err)
+			}
+
+			nobody := *owner
+			nobody.flags = owner.flags[:4:4]
+			for _, p := range []string{"s3.endpoint=" + s.Endpoint, "s3.region=" + s.Region, "s3.path-style-access=true", "s3.anonymous=true"} {
+				nobody.flags = append(nobody.flags, "--catalog-prop", p)
+			}
+			if shown := nobody.icewright(t, "show", table, "--output", "json"); strings.Count(shown, `"n":`) != 3 {
+				t.Errorf("without keys:\n%s", shown)
+			}
+			before := owner.everything(t)
+			for _, wrong := range []struct {
+				name string
+				lake lake
+				code int
+				says string
+			}{
+				{"writes without keys", nobody, 2, "denied"},
+				{"reads without saying so", func() lake {
+					l := nobody
+					l.flags = nobody.flags[:len(nobody.flags)-2]
+					return l
+				}(), 2, "s3.anonymous"},
+			} {
+				p := wrong.lake.start(t, loadArgs(table, "s3://open-to-all/in/more.csv")...)
+				if code := p.end(t); code != wrong.code || !strings.Contains(strings.ToLower(p.stderr.String()), wrong.says) {
+					t.Errorf("%s: exit code %d\n%s", wrong.name, code, &p.stderr)
+				}
+			}
+			if after := owner.everything(t); len(after) != len(before) {
+				t.Errorf("%d objects, and %d after loads that were refused", len(before), len(after))
+			}
+
+			local := &lake{name: "sqlite", dir: owner.dir, newest: 3, flags: []string{"--catalog-uri", "sqlite:///local.db", "--warehouse", "warehouse"}}
+			props := []string{"--source-prop", "s3.endpoint=" + s.Endpoint, "--source-prop", "s3.path-style-access=true", "--source-prop", "s3.anonymous=true", "--partition-by", "p"}
+			if r := local.load(t, local.table(t), "s3://open-to-all/in/*.csv", props...); r.Status != "published" || r.RowsRead != 1 {
+				t.Errorf("a source without keys: %+v", r)
+			}
+		})
+	}
+}
+
 // MinIO encrypts what it is asked to: data, manifests and metadata.
 func TestS3EncryptedByMinIO(t *testing.T) {
 	s := minio(t)

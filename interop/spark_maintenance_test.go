@@ -8,11 +8,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/icewright/icewright/internal/tally"
 )
 
 // What Spark's procedures do to our tables, and what our loads do after them: no row is lost, and what is known
 // of the files (their digests) is learned anew.
 func TestSparkMaintains(t *testing.T) {
+	y := tally.Of(t, "Spark compacted the table, rewrote its manifests, expired its snapshots and removed orphans")
 	r := newReader(t)
 	for i, backend := range backends[:2] {
 		engine := []string{"spark", "spark35"}[i]
@@ -25,13 +28,16 @@ func TestSparkMaintains(t *testing.T) {
 				l.load(t, table, l.put(t, "monday.csv", events("2024-01-15", 20, amount).csv()), args...)
 				l.load(t, table, l.put(t, "tuesday.csv", events("2024-01-16", 30, amount).csv()), args...)
 			}
+			loads := 0 // of a table that Spark has maintained
 			load := func(what, source, want string, more ...string) {
 				t.Helper()
 				if got := l.load(t, table, source, append(more, args...)...); got.Status != want {
 					t.Errorf("%s: the load is %s, want %s", what, got.Status, want)
 				}
+				loads++
 			}
 			load("before", "monday.csv", "unchanged")
+			loads = 0
 
 			l.spark(t, engine, table, "CALL default.system.rewrite_data_files(table => '{name}', options => map('rewrite-all', 'true'))")
 			r.mustHold(t, l, table, monday.and(tuesday))
@@ -85,6 +91,7 @@ func TestSparkMaintains(t *testing.T) {
 			}
 			load("deleted rows", "monday.csv", "published")
 			r.mustHold(t, l, table, monday.and(tuesday))
+			y.SurvivedTimes(t, loads, 2, 9)
 		})
 	}
 }
