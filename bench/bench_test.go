@@ -61,6 +61,8 @@ func TestCases(t *testing.T) {
 			switch j := who.job.(type) {
 			case load:
 				input = j.Input
+			case bare:
+				input = j.Input
 			case duckdb:
 				input = j.Input
 			case python:
@@ -236,6 +238,7 @@ func TestSmoke(t *testing.T) {
 	c := benchmark{name: "smoke", contestants: []contestant{
 		{ours, load{Input: "lineitem", Partition: "month(l_shipdate)"}},
 		{"one partition", load{Input: "lineitem"}},
+		{"bare", bare{Input: "lineitem", Partition: "month(l_shipdate)"}},
 	}}
 	res, err := b.measure(t.Context(), c)
 	if err != nil {

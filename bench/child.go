@@ -39,6 +39,9 @@ type childJob struct {
 	// Make is the path of a file of InFile to make.
 	Make   string
 	InFile rows
+	// Stage is the path of a file to write for the table bench.rows, in the catalog that is there, with
+	// stage.Options.Bare.
+	Stage string
 	// Table asks for the digest of the live rows of the table bench.rows, in the catalog that is there.
 	Table bool
 }
@@ -60,6 +63,8 @@ func child(ctx context.Context, text string, out io.Writer) (err error) {
 		m, err = writeInMemory(ctx, j)
 	case j.Make != "":
 		err = j.InFile.write(j.Make)
+	case j.Stage != "":
+		m, err = stageBare(ctx, j.Stage)
 	case j.Table:
 		m.Rows, m.Digest, err = digestOfTable(ctx)
 	default:
@@ -112,21 +117,62 @@ func digestBelow(ctx context.Context, dir string, schema *iceberg.Schema) (strin
 	return sum.String(), nil
 }
 
-// digestOfTable is the digest of the live rows of bench.rows.
-func digestOfTable(ctx context.Context) (int64, string, error) {
+// benchRows opens the table bench.rows of the catalog in the working directory.
+func benchRows(ctx context.Context) (*catalog.Catalog, *table.Table, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		return 0, "", err
+		return nil, nil, err
 	}
 	cat, err := catalog.Open(ctx, catalog.Config{Dir: dir, Home: dir, Existing: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	tbl, err := cat.LoadTable(ctx, table.Identifier{"bench", "rows"})
+	if err != nil {
+		cat.Close()
+		return nil, nil, err
+	}
+	return cat, tbl, nil
+}
+
+// stageBare writes the rows of a file as `icewright load` does, with its bounds on memory.
+func stageBare(ctx context.Context, path string) (m measure, err error) {
+	const memory = 1 << 30
+	debug.SetMemoryLimit(memory)
+	debug.SetGCPercent(20)
+	cat, tbl, err := benchRows(ctx)
+	if err != nil {
+		return m, err
+	}
+	defer cat.Close()
+	f, err := os.Open(path)
+	if err != nil {
+		return m, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return m, err
+	}
+	in := arrowconv.Input{Name: path, Reader: f, At: f, Size: info.Size()}
+	staged, err := stage.Stage(ctx, tbl, arrowconv.Read(ctx, in, tbl.Schema(), arrowconv.Options{}), stage.Options{Memory: memory, Bare: true})
+	if err != nil {
+		return m, err
+	}
+	m.Rows, m.In, m.Out, m.Files = staged.RowsStaged, staged.BytesRead, staged.BytesStaged, len(staged.Files)
+	if staged.Digest != (digest.Sum{}) {
+		m.Digest = staged.Digest.String()
+	}
+	return m, nil
+}
+
+// digestOfTable is the digest of the live rows of bench.rows.
+func digestOfTable(ctx context.Context) (int64, string, error) {
+	cat, tbl, err := benchRows(ctx)
 	if err != nil {
 		return 0, "", err
 	}
 	defer cat.Close()
-	tbl, err := cat.LoadTable(ctx, table.Identifier{"bench", "rows"})
-	if err != nil {
-		return 0, "", err
-	}
 	files, err := live.Read(ctx, tbl, tbl.CurrentSnapshot(), nil)
 	if err != nil {
 		return 0, "", err

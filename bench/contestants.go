@@ -147,6 +147,39 @@ func (b *bench) digest(ctx context.Context, dir, schema string) (string, error) 
 	return m.Digest, err
 }
 
+// bare has a process of its own write the files of load and nothing else: no digest, no bounds, no commit.
+type bare struct{ Input, Partition string }
+
+func (w bare) run(ctx context.Context, b *bench, dir string, check bool) (measure, error) {
+	in, err := b.input(ctx, w.Input)
+	if err != nil {
+		return measure{}, err
+	}
+	schema, err := b.extract("schemas/" + w.Input + ".yaml")
+	if err != nil {
+		return measure{}, err
+	}
+	if err := b.createTable(ctx, dir, nil, "bench.rows", schema, w.Partition); err != nil {
+		return measure{}, err
+	}
+	out, m, err := b.process(ctx, dir, nil, b.self, "-child", childJob{Stage: in}.String())
+	if err != nil {
+		return m, err
+	}
+	var wrote measure
+	if err := json.Unmarshal(out, &wrote); err != nil {
+		return m, err
+	}
+	m.Rows, m.In, m.Out, m.Files = wrote.Rows, wrote.In, wrote.Out, wrote.Files
+	if wrote.Digest != "" {
+		return m, fmt.Errorf("a digest was computed: %s", wrote.Digest)
+	}
+	if check {
+		m.Digest, err = b.digest(ctx, dir, schema)
+	}
+	return m, err
+}
+
 // version is `icewright version`.
 type version struct{}
 

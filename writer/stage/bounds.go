@@ -18,8 +18,9 @@ type leafStats struct {
 	values int64 // nulls and slots of empty lists included, as Java counts
 	nulls  int64
 	nans   int64
-	// bounds, in one of the representations below by type; set is false while there was no value.
-	set            bool
+	// bounds, in one of the representations below by type; set is false while there was no value, and where off
+	// says that nobody wants them.
+	off, set       bool
 	loWord, hiWord int64
 	loReal, hiReal float64
 	loText, hiText []byte
@@ -64,6 +65,7 @@ func addReals[T float32 | float64](s *leafStats, vals []T) {
 // addText keeps v without copying it; own copies what is left at the end.
 func (s *leafStats) addText(v []byte) {
 	switch {
+	case s.off:
 	case !s.set:
 		s.set, s.loText, s.hiText = true, v, v
 	case bytes.Compare(v, s.loText) < 0:
@@ -75,6 +77,7 @@ func (s *leafStats) addText(v []byte) {
 
 func (s *leafStats) addDecimal(v decimal128.Num) {
 	switch {
+	case s.off:
 	case !s.set:
 		s.set, s.loDec, s.hiDec = true, v, v
 	case v.Less(s.loDec):
@@ -88,6 +91,9 @@ func (s *leafStats) addDecimal(v decimal128.Num) {
 // order; the spec, Parquet and other readers order their bytes. A bound tells all of them the truth where it
 // is one in both orders.
 func (s *leafStats) addUUID(v []byte) {
+	if s.off {
+		return
+	}
 	if !s.set {
 		s.loHalves, s.hiHalves = v, v
 	} else if compareHalves(v, s.loHalves) < 0 {
@@ -122,7 +128,7 @@ func (s *leafStats) own() {
 
 // addTextStats adds the texts between offsets. Most are told from the bounds by their first eight bytes.
 func addTextStats(s *leafStats, data []byte, offsets []int32) {
-	if len(offsets) < 2 {
+	if len(offsets) < 2 || s.off {
 		return
 	}
 	text := func(i int) []byte { return data[offsets[i]:offsets[i+1]:offsets[i+1]] }

@@ -25,7 +25,14 @@ type rowGroup struct {
 	digest  digest.Sum // of the rows
 }
 
-func newRowGroup(leaves []*leaf) *rowGroup { return &rowGroup{chunks: make([]chunk, len(leaves))} }
+// newRowGroup makes an empty one. Bare is Options.Bare.
+func newRowGroup(leaves []*leaf, bare bool) *rowGroup {
+	g := &rowGroup{chunks: make([]chunk, len(leaves))}
+	for i := range g.chunks {
+		g.chunks[i].stats.off = bare
+	}
+	return g
+}
 
 // chunk is the column chunk of one leaf. The first rows decide how values are encoded, and what
 // they decide depends on them alone: same rows, same bytes.
@@ -319,6 +326,9 @@ func (e *encoder) finish(g *rowGroup) {
 }
 
 func addBools(s *leafStats, vals []bool) {
+	if s.off {
+		return
+	}
 	for _, v := range vals {
 		if v {
 			s.addWords(1, 1)
@@ -343,7 +353,7 @@ func appendBools(b []byte, vals []bool) []byte {
 // addStats takes the bits of reals for what they are.
 func addStats[T int32 | int64](s *leafStats, l *leaf, vals []T) {
 	switch {
-	case len(vals) == 0:
+	case len(vals) == 0 || s.off:
 	case !l.isReal():
 		lo, hi := minMax(vals)
 		s.addWords(int64(lo), int64(hi))

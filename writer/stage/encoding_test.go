@@ -207,7 +207,7 @@ func TestDictionaryThatStopsPaying(t *testing.T) {
 	s := w.staging()
 	e := s.workers[0].enc
 	rng := rand.New(rand.NewPCG(1, 1))
-	g := newRowGroup(e.leaves)
+	g := newRowGroup(e.leaves, false)
 	var want []arrow.RecordBatch
 	for run, distinct := range []int64{10, 20, 1 << 40, 5} {
 		b := array.NewRecordBuilder(w.alloc, w.arrow)

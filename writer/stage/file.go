@@ -39,6 +39,7 @@ type fileWriter struct {
 	logical   map[int]string
 	spill     *spillFile
 	carried   bool
+	bare      bool
 	buffers   sync.Pool // of *bufio.Writer
 	wrote     func(*rowGroup)
 
@@ -53,7 +54,7 @@ func newFileWriter(fsys iceio.WriteFileIO, meta table.Metadata, enc *encoder, sp
 		return nil, fmt.Errorf("stage: schema as JSON: %w", err)
 	}
 	w := &fileWriter{
-		fsys: fsys, enc: enc, parquet: pqschema.NewSchema(enc.root), spill: spill, id: o.ID, carried: o.Carried,
+		fsys: fsys, enc: enc, parquet: pqschema.NewSchema(enc.root), spill: spill, id: o.ID, carried: o.Carried, bare: o.Bare,
 		locations: newLocations(meta.Location(), meta.Properties()),
 		schema:    meta.CurrentSchema(), spec: meta.PartitionSpec(),
 		schemaDoc: string(doc), logical: map[int]string{}, begun: map[string]bool{},
@@ -162,7 +163,11 @@ func (w *fileWriter) content(ctx context.Context, out io.Writer, t *fileTask) (s
 			return 0, sum, err
 		}
 	}
-	tail, err := foot.finish([2]string{schemaKey, w.schemaDoc}, [2]string{digest.FooterKey, sum.String()})
+	entries := [][2]string{{schemaKey, w.schemaDoc}}
+	if !w.bare {
+		entries = append(entries, [2]string{digest.FooterKey, sum.String()})
+	}
+	tail, err := foot.finish(entries...)
 	if err != nil {
 		return 0, sum, err
 	}
@@ -213,7 +218,7 @@ func (w *fileWriter) dataFile(location string, size int64, t fileTask) (iceberg.
 			s.merge(l, &g.chunks[i].stats)
 		}
 		sizes[l.id] += s.bytes
-		if !l.mode.counted {
+		if !l.mode.counted || w.bare {
 			continue
 		}
 		values[l.id], nulls[l.id] = s.values, s.nulls

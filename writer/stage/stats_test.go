@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -18,10 +19,12 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/writer/digest"
 	"github.com/icewright/icewright/writer/slice"
 )
 
@@ -460,5 +463,52 @@ func TestNanosecondPartitionsSurviveTheManifest(t *testing.T) {
 			}
 		}
 		rec.Release()
+	}
+}
+
+// What is left out to measure its cost is left out everywhere, and nothing else is: pages and rows are the same.
+func TestBareFilesHaveNoBoundsAndNoDigest(t *testing.T) {
+	w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: "b"})
+	rng := rand.New(rand.NewPCG(5, 6))
+	recs := []arrow.RecordBatch{w.random(rng, 300), w.random(rng, 300)}
+	defer release(recs)
+	whole, res := w.stage(Options{}, recs...), w.stage(Options{Bare: true}, recs...)
+	if !bytes.Contains(w.content(whole)[0], []byte(digest.FooterKey)) {
+		t.Fatal("a digest in a footer is not found where it is")
+	}
+	if res.RowsStaged != 600 || res.Digest != (digest.Sum{}) {
+		t.Errorf("%d rows staged, digest %s", res.RowsStaged, res.Digest)
+	}
+	for k, content := range w.content(res) {
+		if bytes.Contains(content, []byte(digest.FooterKey)) {
+			t.Error("a digest in a footer")
+		}
+		f := res.Files[k]
+		if len(f.LowerBoundValues())+len(f.UpperBoundValues())+len(f.ValueCounts())+len(f.NaNValueCounts()) > 0 || f.Digest != (digest.Sum{}) {
+			t.Errorf("file %d tells of its values: %v, digest %s", k, f.LowerBoundValues(), f.Digest)
+		}
+		_, content, _ = bytes.Cut(content, []byte("\n"))
+		r, err := file.NewParquetReader(bytes.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for g := range r.NumRowGroups() {
+			for c := range r.MetaData().Schema.NumColumns() {
+				chunk, err := r.MetaData().RowGroup(g).ColumnChunk(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s, err := chunk.Statistics(); err != nil || s != nil && s.HasMinMax() {
+					t.Errorf("column %d has bounds in the footer (%v)", c, err)
+				}
+			}
+		}
+		if got, want := f.ColumnSizes(), whole.Files[k].ColumnSizes(); !maps.Equal(got, want) {
+			t.Errorf("columns of %v bytes, and of %v with everything", got, want)
+		}
+	}
+	got, _ := w.scan(w.commit(res))
+	if d := gocmp.Diff(rows(recs...), got); d != "" {
+		t.Errorf("rows differ (-in +scanned):\n%.2000s", d)
 	}
 }

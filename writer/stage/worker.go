@@ -129,7 +129,7 @@ func (w *worker) begin(ctx context.Context, r *run) error {
 // beginEncoding says that the rows of r go on in the row group at hand.
 func (w *worker) beginEncoding(r *run) {
 	if r.part.open == nil {
-		r.part.open = newRowGroup(w.enc.leaves)
+		r.part.open = newRowGroup(w.enc.leaves, w.o.Bare)
 	}
 	r.group = r.part.open
 	r.tasks = int32(len(w.enc.nodes) + 1)
@@ -170,7 +170,9 @@ func (w *worker) task(ctx context.Context, r *run, k int) error {
 		k--
 	}
 	if k == 0 {
-		r.group.digest = r.group.digest.Add(w.digest(r))
+		if !w.o.Bare {
+			r.group.digest = r.group.digest.Add(w.digest(r))
+		}
 		return nil
 	}
 	if err := w.column(r, w.order[k-1]); err != nil {
