@@ -67,9 +67,9 @@ func withHistory(h *merge.History, schema *iceberg.Schema) (*iceberg.Schema, err
 		return nil, usage(hint, "--effective: there is no column %q", h.Effective)
 	}
 	of := schema.Fields()[at].Type
-	if !merge.TimesOf(of) {
+	if why := merge.NoTimes(of); why != "" {
 		return nil, usage("name a date, a timestamp or an integer, or make one: --derive 'since=cast("+h.Effective+" as timestamptz)' --effective since",
-			"--effective: column %q is a %s", h.Effective, of)
+			"--effective: column %q is a %s, %s", h.Effective, of, why)
 	}
 	var extra []iceberg.NestedField
 	for i, name := range h.Columns() {

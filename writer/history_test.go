@@ -10,8 +10,10 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
@@ -27,15 +29,52 @@ import (
 	"github.com/icewright/icewright/writer/publish"
 )
 
+// clock is a type of the times at which versions begin and end, and what its values are at the times of the model,
+// which are small numbers: zero and so many steps.
+type clock struct {
+	typ        iceberg.Type
+	zero, step int64
+	specs      []string
+}
+
+// clocks are all types that times may have. Steps are as small as the type can tell, or as large as its transforms tell
+// apart, and times lie on both sides of 0.
+var clocks = []clock{
+	{iceberg.PrimitiveTypes.Int64, 0, 1, []string{"", "now", "bucket(3, id)", "truncate(4, since)", "until", "truncate(5, until), city"}},
+	{iceberg.PrimitiveTypes.Int64, math.MinInt64 + 1, math.MaxInt64 / 7, []string{"", "since"}}, // the last of 12 is short of the largest
+	{iceberg.PrimitiveTypes.Int32, math.MaxInt32 - 12, 1, []string{"", "bucket(3, since)", "until"}},
+	{iceberg.PrimitiveTypes.Int32, -3_000_000, 500_000, []string{"now", "truncate(1000000, until)"}},
+	{iceberg.PrimitiveTypes.Date, -6, 1, []string{"", "since", "month(until)", "year(since), now"}},
+	{iceberg.PrimitiveTypes.Timestamp, -6, 1, []string{"", "day(since)", "until"}},
+	{iceberg.PrimitiveTypes.TimestampTz, -6 * 86_400_000_000, 86_400_000_000, []string{"", "day(until)", "month(since), now"}},
+	{iceberg.PrimitiveTypes.TimestampNs, -6, 1, []string{"", "until"}},
+	{iceberg.PrimitiveTypes.TimestampTzNs, 1_704_067_200_000_000_001, 3_600_000_000_000, []string{"", "hour(until)", "day(since)"}},
+}
+
+func (k clock) at(time int64) int64 { return k.zero + time*k.step }
+
+// oldest is the format version that the type came with.
+func (k clock) oldest() int {
+	switch k.typ.(type) {
+	case iceberg.TimestampNsType, iceberg.TimestampTzNsType:
+		return 3
+	}
+	return 1
+}
+
 // versions is a table of customers with their history.
-var versions = iceberg.NewSchema(0,
-	iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
-	iceberg.NestedField{ID: 2, Name: "city", Type: iceberg.PrimitiveTypes.String},
-	iceberg.NestedField{ID: 3, Name: "points", Type: iceberg.PrimitiveTypes.Int64, Required: true},
-	iceberg.NestedField{ID: 4, Name: "since", Type: iceberg.PrimitiveTypes.Int64},
-	iceberg.NestedField{ID: 5, Name: "until", Type: iceberg.PrimitiveTypes.Int64},
-	iceberg.NestedField{ID: 6, Name: "now", Type: iceberg.PrimitiveTypes.Bool},
-)
+func (k clock) versions() *iceberg.Schema {
+	return iceberg.NewSchema(0,
+		iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
+		iceberg.NestedField{ID: 2, Name: "city", Type: iceberg.PrimitiveTypes.String},
+		iceberg.NestedField{ID: 3, Name: "points", Type: iceberg.PrimitiveTypes.Int64, Required: true},
+		iceberg.NestedField{ID: 4, Name: "since", Type: k.typ},
+		iceberg.NestedField{ID: 5, Name: "until", Type: k.typ},
+		iceberg.NestedField{ID: 6, Name: "now", Type: iceberg.PrimitiveTypes.Bool},
+	)
+}
+
+var versions = clocks[0].versions()
 
 // change is a row of the input: at is its time, city "gone" deletes.
 type change struct {
@@ -88,8 +127,8 @@ func byTime(rows []held) []held {
 	return rows
 }
 
-func changesOf(t testing.TB, mem memory.Allocator, rows []change) iter.Seq2[arrowconv.Batch, error] {
-	as, err := arrowconv.ArrowSchema(iceberg.NewSchema(0, append(versions.Fields(), iceberg.NestedField{ID: 7, Name: "at", Type: iceberg.PrimitiveTypes.Int64})...))
+func (k clock) changes(t testing.TB, mem memory.Allocator, rows []change) iter.Seq2[arrowconv.Batch, error] {
+	as, err := arrowconv.ArrowSchema(iceberg.NewSchema(0, append(k.versions().Fields(), iceberg.NestedField{ID: 7, Name: "at", Type: k.typ})...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +143,7 @@ func changesOf(t testing.TB, mem memory.Allocator, rows []change) iter.Seq2[arro
 				for i := 3; i < 6; i++ {
 					b.Field(i).AppendNull()
 				}
-				b.Field(6).(*array.Int64Builder).Append(c.at)
+				k.append(b.Field(6), c.at)
 			}
 			rec := b.NewRecordBatch()
 			b.Release()
@@ -116,6 +155,41 @@ func changesOf(t testing.TB, mem memory.Allocator, rows []change) iter.Seq2[arro
 	}
 }
 
+func (k clock) append(b array.Builder, time int64) {
+	switch b := b.(type) {
+	case *array.Int32Builder:
+		b.Append(int32(k.at(time)))
+	case *array.Int64Builder:
+		b.Append(k.at(time))
+	case *array.Date32Builder:
+		b.Append(arrow.Date32(k.at(time)))
+	case *array.TimestampBuilder:
+		b.Append(arrow.Timestamp(k.at(time)))
+	}
+}
+
+// time is the time of the model at row i; math.MaxInt64 is null, and what is no time of the model is -1.
+func (k clock) time(arr arrow.Array, i int) int64 {
+	if arr.IsNull(i) {
+		return math.MaxInt64
+	}
+	var v int64
+	switch a := arr.(type) {
+	case *array.Int32:
+		v = int64(a.Value(i))
+	case *array.Int64:
+		v = a.Value(i)
+	case *array.Date32:
+		v = int64(a.Value(i))
+	case *array.Timestamp:
+		v = int64(a.Value(i))
+	}
+	if since := uint64(v) - uint64(k.zero); since%uint64(k.step) == 0 {
+		return int64(since / uint64(k.step))
+	}
+	return -1
+}
+
 func keeping(t testing.TB) writer.Options {
 	return writer.Options{Publish: quick(), Merge: &writer.Merge{
 		Key: []string{"id"}, DeleteWhen: sliceOf(t, versions, "city = 'gone'"),
@@ -123,24 +197,24 @@ func keeping(t testing.TB) writer.Options {
 	}}
 }
 
-func newHistory(t testing.TB, version int, by string) *catalog.Catalog {
+func newHistory(t testing.TB, k clock, version int, by string) *catalog.Catalog {
 	t.Helper()
 	cat := testcat.New(t)
-	if _, _, err := cat.CreateTable(context.WithoutCancel(t.Context()), ident, catalog.TableSpec{Schema: versions, PartitionBy: by, FormatVersion: version}); err != nil {
+	if _, _, err := cat.CreateTable(context.WithoutCancel(t.Context()), ident, catalog.TableSpec{Schema: k.versions(), PartitionBy: by, FormatVersion: version}); err != nil {
 		t.Fatal(err)
 	}
 	return cat
 }
 
-func loadChanges(t testing.TB, cat publish.Catalog, o writer.Options, rows []change) (writer.Result, error) {
+func (k clock) load(t testing.TB, cat publish.Catalog, o writer.Options, rows []change) (writer.Result, error) {
 	t.Helper()
 	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
-	res, err := writer.Load(context.WithoutCancel(t.Context()), cat, current(t, cat), changesOf(t, mem, rows), o)
+	res, err := writer.Load(context.WithoutCancel(t.Context()), cat, current(t, cat), k.changes(t, mem, rows), o)
 	mem.AssertSize(t, 0)
 	return res, err
 }
 
-func scanHistory(t testing.TB, cat publish.Catalog) (rows []held) {
+func (k clock) scan(t testing.TB, cat publish.Catalog) (rows []held) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	_, recs, err := current(t, cat).Scan().ToArrowRecords(ctx)
@@ -151,14 +225,9 @@ func scanHistory(t testing.TB, cat publish.Catalog) (rows []held) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		number := func(c, i int) int64 {
-			if rec.Column(c).IsNull(i) {
-				return math.MaxInt64
-			}
-			return rec.Column(c).(*array.Int64).Value(i)
-		}
+		number := func(c, i int) int64 { return rec.Column(c).(*array.Int64).Value(i) }
 		for i := range int(rec.NumRows()) {
-			h := held{number(0, i), number(3, i), number(4, i), "", number(2, i), rec.Column(5).(*array.Boolean).Value(i)}
+			h := held{number(0, i), k.time(rec.Column(3), i), k.time(rec.Column(4), i), "", number(2, i), rec.Column(5).(*array.Boolean).Value(i)}
 			if !rec.Column(1).IsNull(i) {
 				h.city = rec.Column(1).(*array.String).Value(i)
 			}
@@ -168,8 +237,6 @@ func scanHistory(t testing.TB, cat publish.Catalog) (rows []held) {
 	}
 	return byTime(rows)
 }
-
-var specsOfHistory = []string{"", "now", "bucket(3, id)", "truncate(4, since)", "until", "truncate(5, until), city"}
 
 func drawChanges(rt *rapid.T, n int) []change {
 	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) change {
@@ -182,18 +249,19 @@ func drawChanges(rt *rapid.T, n int) []change {
 
 // A map of what happened is the model of a history: changes in any order, split into any number of loads, with
 // deletes, corrections, changes that come again and repeat what was so, on every format version, partitioned by
-// what moves and what does not, spilled and not.
+// what moves and what does not, spilled and not, with times of every type that there is for them.
 func TestHistoryAgainstAMap(t *testing.T) {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
 		_ = checks.Value.Set("25") // a table and its files take a while
 		defer func() { _ = checks.Value.Set(checks.DefValue) }()
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		cat := newHistory(t, rapid.IntRange(1, 3).Draw(rt, "version"), rapid.SampledFrom(specsOfHistory).Draw(rt, "by"))
+		k := rapid.SampledFrom(clocks).Draw(rt, "clock")
+		cat := newHistory(t, k, rapid.IntRange(k.oldest(), 3).Draw(rt, "version"), rapid.SampledFrom(k.specs).Draw(rt, "by"))
 		model := customers{}
 		for range rapid.IntRange(1, 8).Draw(rt, "loads") {
 			if rapid.IntRange(0, 5).Draw(rt, "step") == 0 {
-				repartition(t, cat, rapid.SampledFrom(specsOfHistory).Draw(rt, "spec"))
+				repartition(t, cat, rapid.SampledFrom(k.specs).Draw(rt, "spec"))
 			}
 			o := keeping(t)
 			o.Memory = rapid.SampledFrom([]int64{0, 64}).Draw(rt, "memory") // 64 spills every batch
@@ -223,7 +291,7 @@ func TestHistoryAgainstAMap(t *testing.T) {
 			for _, tie := range tied {
 				bad = bad || tie
 			}
-			res, err := loadChanges(t, cat, o, rows)
+			res, err := k.load(t, cat, o, rows)
 			if bad {
 				if !errors.Is(err, merge.ErrKey) {
 					rt.Fatalf("%v: error %v", rows, err)
@@ -258,10 +326,10 @@ func TestHistoryAgainstAMap(t *testing.T) {
 			if expect := [...]int64{want.RowsStale, want.RowsDeleted, want.RowsUnchanged, want.RowsUpdated, want.RowsInserted, want.DuplicatesDropped}; got != expect {
 				rt.Fatalf("%v: stale, deleted, unchanged, updated, inserted, dropped: %v, want %v", rows, got, expect)
 			}
-			if now, want := scanHistory(t, cat), model.table(); !slices.Equal(now, want) {
+			if now, want := k.scan(t, cat), model.table(); !slices.Equal(now, want) {
 				rt.Fatalf("after %v:\n%v, want\n%v", rows, now, want)
 			}
-			if again, err := loadChanges(t, cat, o, rows); err != nil || again.Status != writer.Unchanged {
+			if again, err := k.load(t, cat, o, rows); err != nil || again.Status != writer.Unchanged {
 				rt.Fatalf("a rerun: %+v, %v", again, err)
 			}
 			wantLitter(t, cat, 0)
@@ -283,16 +351,16 @@ func TestHistoryOfAnyOrder(t *testing.T) {
 		rows := slices.SortedFunc(maps.Values(all), func(a, b change) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.at, b.at)) })
 		var tables [2][]held
 		for i := range tables {
-			cat := newHistory(t, 2, "")
+			cat := newHistory(t, clocks[0], 2, "")
 			left := rapid.Permutation(rows).Draw(rt, "order")
 			for len(left) > 0 {
 				n := rapid.IntRange(1, len(left)).Draw(rt, "rows")
-				if _, err := loadChanges(t, cat, keeping(t), left[:n]); err != nil {
+				if _, err := clocks[0].load(t, cat, keeping(t), left[:n]); err != nil {
 					rt.Fatal(err)
 				}
 				left = left[n:]
 			}
-			tables[i] = scanHistory(t, cat)
+			tables[i] = clocks[0].scan(t, cat)
 		}
 		if !slices.Equal(tables[0], tables[1]) {
 			rt.Fatalf("one order makes\n%v, another\n%v", tables[0], tables[1])
@@ -306,7 +374,7 @@ func TestConcurrentHistories(t *testing.T) {
 	const writers, keys = 8, 6
 	for version := 2; version <= 3; version++ {
 		t.Run(fmt.Sprint("v", version), func(t *testing.T) {
-			cat := newHistory(t, version, "now")
+			cat := newHistory(t, clocks[0], version, "now")
 			model := customers{}
 			lost := make([]int, writers)
 			var g errgroup.Group
@@ -330,7 +398,7 @@ func TestConcurrentHistories(t *testing.T) {
 					o.Memory = 64
 				}
 				g.Go(func() error {
-					res, err := loadChanges(t, cat, o, rows)
+					res, err := clocks[0].load(t, cat, o, rows)
 					lost[w] = res.Attempts - 1
 					return err
 				})
@@ -338,7 +406,7 @@ func TestConcurrentHistories(t *testing.T) {
 			if err := g.Wait(); err != nil {
 				t.Fatal(err)
 			}
-			if now, want := scanHistory(t, cat), model.table(); !slices.Equal(now, want) {
+			if now, want := clocks[0].scan(t, cat), model.table(); !slices.Equal(now, want) {
 				t.Errorf("%v, want\n%v", now, want)
 			}
 			if version == 3 {
@@ -371,5 +439,50 @@ func wantDistinctRowIDs(t testing.TB, cat publish.Catalog) {
 			seen[id] = true
 		}
 		rec.Release()
+	}
+}
+
+// Types whose values are no times are refused, as are columns of two types, and each error says why.
+func TestHistoryRefusesTypes(t *testing.T) {
+	with := func(since, until iceberg.Type) *iceberg.Schema {
+		return iceberg.NewSchema(0,
+			iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
+			iceberg.NestedField{ID: 2, Name: "since", Type: since}, iceberg.NestedField{ID: 3, Name: "until", Type: until},
+			iceberg.NestedField{ID: 4, Name: "at", Type: iceberg.PrimitiveTypes.TimestampTz},
+		)
+	}
+	p := iceberg.PrimitiveTypes
+	for _, c := range []struct {
+		since, until iceberg.Type
+		want         string
+	}{
+		{p.Float32, p.Float32, `column "since" is a float, which may be rounded otherwise the next time, and then one change would be two versions`},
+		{p.Float64, p.Float64, `column "since" is a double, which may be rounded`},
+		{p.String, p.String, `column "since" is a string, and texts are not in the order of the times that they may tell`},
+		{p.Time, p.Time, `column "since" is a time, which comes again every day`},
+		{iceberg.DecimalTypeOf(9, 2), iceberg.DecimalTypeOf(9, 2), `column "since" is a decimal(9, 2), and versions begin at whole numbers`},
+		{p.Bool, p.Bool, `column "since" is a boolean, which tells no time`},
+		{p.Binary, p.Binary, `column "since" is a binary, which tells no time`},
+		{p.UUID, p.UUID, `column "since" is a uuid, which tells no time`},
+		{p.Date, p.String, `column "until" is a string, and texts`},
+		{p.Date, p.Timestamp, `column "since" is a date, and "until" a timestamp`},
+		{p.Timestamp, p.Timestamp, `--effective: column "at" is a timestamptz, and "since", which gets its values, a timestamp`},
+		{p.Int64, p.Int64, `--effective: column "at" is a timestamptz, and "since", which gets its values, a long`},
+	} {
+		t.Run(fmt.Sprint(c.since, " ", c.until), func(t *testing.T) {
+			cat := testcat.New(t)
+			tbl, _, err := cat.CreateTable(t.Context(), ident, catalog.TableSpec{Schema: with(c.since, c.until)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := keeping(t)
+			o.Merge.DeleteWhen, o.Merge.History.Current = nil, ""
+			none := func(func(arrowconv.Batch, error) bool) {}
+			_, err = writer.Load(t.Context(), cat, tbl, none, o)
+			if !errors.Is(err, merge.ErrColumn) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %s", err, c.want)
+			}
+			wantLitter(t, cat, 0)
+		})
 	}
 }

@@ -61,14 +61,22 @@ type history struct {
 	effects             []int64 // by input row: when it is effective
 }
 
-// TimesOf tells whether versions can begin and end at values of a type.
-func TimesOf(t iceberg.Type) bool {
+// NoTimes says why versions cannot begin and end at values of a type; "" where they can.
+func NoTimes(t iceberg.Type) string {
 	switch t.(type) {
 	case iceberg.Int32Type, iceberg.Int64Type, iceberg.DateType, iceberg.TimestampType, iceberg.TimestampTzType,
 		iceberg.TimestampNsType, iceberg.TimestampTzNsType:
-		return true
+		return ""
+	case iceberg.Float32Type, iceberg.Float64Type:
+		return "which may be rounded otherwise the next time, and then one change would be two versions"
+	case iceberg.TimeType:
+		return "which comes again every day"
+	case iceberg.StringType:
+		return "and texts are not in the order of the times that they may tell"
+	case iceberg.DecimalType:
+		return "and versions begin at whole numbers"
 	}
-	return false
+	return "which tells no time"
 }
 
 // newHistory resolves the columns of a history. Errors wrap ErrColumn.
@@ -85,8 +93,8 @@ func newHistory(schema *iceberg.Schema, o Options) (*history, error) {
 			}
 		}
 		switch {
-		case i < 2 && !TimesOf(f.Type):
-			return nil, fail(ErrColumn, "it has to be a date, a timestamp or an integer", "--history: column %q is a %s", name, typeName(f.Type))
+		case i < 2 && NoTimes(f.Type) != "":
+			return nil, fail(ErrColumn, "it has to be a date, a timestamp or an integer", "--history: column %q is a %s, %s", name, typeName(f.Type), NoTimes(f.Type))
 		case i == 2 && f.Type != iceberg.PrimitiveTypes.Bool:
 			return nil, fail(ErrColumn, "the third column of --history is true for what still holds; leave it out where the table has none",
 				"--history: column %q is a %s, and no boolean", name, typeName(f.Type))
