@@ -67,6 +67,10 @@ type RowGroup struct {
 	Facts iceberg.DataFile
 	// Chunks are its columns that have a Bloom filter, by field id, where the table's type has the hashes of the file's.
 	Chunks map[int]Chunk
+
+	indexes map[int]index // the page index of its columns, by field id
+	meta    *metadata.FileMetaData
+	number  int // in the file
 }
 
 // Chunk is a column of a row group: its bytes in the file, and the place of its Bloom filter.
@@ -108,7 +112,7 @@ func (f *File) Filter(ctx context.Context, tbl *table.Table, c Chunk) (_ *bloom.
 }
 
 // RowGroups are the row groups of a Parquet file that no delete file applies to: then rows can be numbered
-// without reading those before them. nil where they cannot be told apart, or there is only one, without a filter.
+// without reading those before them. nil where they cannot be told apart, or there is only one, without a filter or a page index.
 func (f *File) RowGroups(ctx context.Context, tbl *table.Table) ([]RowGroup, error) {
 	df := f.DataFile()
 	spec := tbl.Metadata().PartitionSpecByID(f.Partition.SpecID)
@@ -123,7 +127,7 @@ func (f *File) RowGroups(ctx context.Context, tbl *table.Table) ([]RowGroup, err
 	if err != nil {
 		return nil, fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 	}
-	if meta == nil || meta.NumRowGroups() < 2 && !filtered(meta) {
+	if meta == nil || meta.NumRowGroups() < 2 && !tellsMore(meta) {
 		return nil, nil
 	}
 	starts := df.SplitOffsets() // the scanner goes by these where they are one for each
@@ -153,12 +157,13 @@ func (f *File) RowGroups(ctx context.Context, tbl *table.Table) ([]RowGroup, err
 			return nil, nil
 		}
 		g := meta.RowGroup(i)
-		r := RowGroup{First: first, Rows: g.NumRows(), Task: whole}
+		r := RowGroup{First: first, Rows: g.NumRows(), Task: whole, meta: meta, number: i}
 		r.Task.Start, r.Task.Length = start, end-start
 		first += r.Rows
 		if r.Chunks, err = chunksOf(g, meta.Schema, tbl.Schema()); err != nil {
 			return nil, fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 		}
+		r.indexes = indexesOf(g, meta.Schema, tbl.Schema(), df.FileSizeBytes())
 		if r.Facts, err = factsOf(df, g, meta.Schema, *spec, tbl.Schema()); err != nil {
 			return nil, fmt.Errorf("read the footer of %s: %w", df.FilePath(), err)
 		}
@@ -167,10 +172,13 @@ func (f *File) RowGroups(ctx context.Context, tbl *table.Table) ([]RowGroup, err
 	return groups, nil
 }
 
-// filtered tells whether a file has a Bloom filter.
-func filtered(meta *metadata.FileMetaData) bool {
+// tellsMore tells whether a file has a Bloom filter or a page index.
+func tellsMore(meta *metadata.FileMetaData) bool {
 	for g := range meta.NumRowGroups() {
 		for c := range meta.Schema.NumColumns() {
+			if _, ok := meta.RowGroup(g).ColumnIndexLocation(c); ok {
+				return true
+			}
 			if chunk, err := meta.RowGroup(g).ColumnChunk(c); err == nil && chunk.BloomFilterOffset() > 0 {
 				return true
 			}

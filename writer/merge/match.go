@@ -427,7 +427,7 @@ func (r *reader) sections(ctx context.Context, m *Match) ([]section, error) {
 		}
 		may, err := r.in.probes.mayHold(ctx, m.File, r.tbl, g)
 		if err != nil {
-			return nil, fmt.Errorf("read a Bloom filter of %s: %w", m.DataFile().FilePath(), err)
+			return nil, err
 		}
 		if may {
 			out = append(out, section{g.First, g.Rows, g.Rows, g.Task})

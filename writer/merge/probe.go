@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -84,10 +85,14 @@ func plainValue(arr arrow.Array, row int) (v []byte, ok bool) {
 	return nil, false
 }
 
-// mayHold tells whether a row group of f may have one of the keys.
+// mayHold tells whether a row group of f may have one of the keys: by its bounds, then by its page index, then by its filters.
 func (p *probes) mayHold(ctx context.Context, f *live.File, tbl *table.Table, g live.RowGroup) (bool, error) {
-	if p.over || len(g.Chunks) == 0 {
+	if p.over {
 		return true, nil
+	}
+	left, err := p.inPages(ctx, f, tbl, g, p.within(g))
+	if err != nil || len(left) == 0 {
+		return false, err
 	}
 	var asked []int // columns
 	var filters, chunks int64
@@ -98,17 +103,13 @@ func (p *probes) mayHold(ctx context.Context, f *live.File, tbl *table.Table, g 
 			chunks += chunk.Bytes
 		}
 	}
-	left := p.within(g)
-	if len(left) == 0 {
-		return false, nil
-	}
 	if len(asked) == 0 || len(left) > probeKeys || filters > chunks {
 		return true, nil
 	}
 	for _, i := range asked {
 		filter, err := f.Filter(ctx, tbl, g.Chunks[p.columns[i].ID])
 		if err != nil {
-			return false, err
+			return false, fmt.Errorf("read a Bloom filter of %s: %w", f.DataFile().FilePath(), err)
 		}
 		if filter == nil {
 			continue

@@ -1,7 +1,6 @@
 package merge_test
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -11,9 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
-	iceio "github.com/apache/iceberg-go/io"
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
@@ -127,50 +124,17 @@ func TestBloomFiltersRuleOutRowGroups(t *testing.T) {
 // Filters that another writer made, Arrow's, rule out row groups as well, and lose no key.
 func TestForeignBloomFilters(t *testing.T) {
 	defer merge.RowGroupsOfAllFiles()()
-	cat := testcat.New(t)
-	tbl, _, err := cat.CreateTable(t.Context(), ident, catalog.TableSpec{Schema: textKeys})
-	if err != nil {
-		t.Fatal(err)
-	}
 	as, err := arrowconv.ArrowSchema(textKeys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fsys, err := tbl.FS(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := tbl.Location() + "/data/foreign.parquet"
-	var buf bytes.Buffer
-	w, err := pqarrow.NewFileWriter(as, &buf, parquet.NewWriterProperties(parquet.WithBloomFilterEnabledFor("id", true), parquet.WithBloomFilterNDVFor("id", 100), parquet.WithDictionaryDefault(false)), pqarrow.DefaultWriterProps())
-	if err != nil {
-		t.Fatal(err)
-	}
 	ids := rand.New(rand.NewPCG(1, 9)).Perm(1000)
+	var recs []arrow.RecordBatch
 	for some := range slices.Chunk(ids, 100) {
-		rec := idBatch(as, some)
-		if err := w.Write(rec); err != nil {
-			t.Fatal(err)
-		}
-		rec.Release()
+		recs = append(recs, idBatch(as, some))
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := fsys.(iceio.WriteFileIO).WriteFile(path, buf.Bytes()); err != nil {
-		t.Fatal(err)
-	}
-	b, err := iceberg.NewDataFileBuilder(tbl.Spec(), iceberg.EntryContentData, path, iceberg.ParquetFile, nil, nil, nil, 1000, int64(buf.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx := tbl.NewTransaction()
-	if err := tx.AddDataFiles(t.Context(), []iceberg.DataFile{b.Build()}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	cat := addForeign(t, catalog.TableSpec{Schema: textKeys}, recs, nil,
+		parquet.WithBloomFilterEnabledFor("id", true), parquet.WithBloomFilterNDVFor("id", 100), parquet.WithDictionaryDefault(false))
 	for some := range slices.Chunk(ids[:200], 10) {
 		if res := insertIDs(t, cat, some...); res.RowsUnchanged != 10 || res.RowsInserted != 0 {
 			t.Fatalf("%v: %d there, %d inserted", some, res.RowsUnchanged, res.RowsInserted)
