@@ -5,7 +5,7 @@
 //	go run ./localstack env      print that environment again
 //	go run ./localstack status   say what runs where
 //	go run ./localstack down     stop them; --purge removes their data too
-//	go run ./localstack install  install everything that the servers and `make interop` use, but Trino
+//	go run ./localstack install  install everything that the servers and `make interop` use
 //
 // README.md beside this file says what it installs and where.
 package main

@@ -180,6 +180,24 @@ func TestInstallIsWholeOrNothing(t *testing.T) {
 	}
 }
 
+func TestAToolThatCannotBeFetchedSaysWhatToDo(t *testing.T) {
+	var log strings.Builder
+	tools := &Tools{Dir: t.TempDir(), Log: &log}
+	_, err := tools.install("thing", func(string) error {
+		return tools.run(exec.CommandContext(t.Context(), "/bin/sh", "-c", "echo the host is not there; exit 1"))
+	})
+	if err == nil || !strings.HasPrefix(err.Error(), "install thing: sh: exit status 1: ") || !strings.Contains(err.Error(), "settings of sh itself") {
+		t.Errorf("got error %v", err)
+	}
+	if !strings.Contains(log.String(), "\nthe host is not there\n") {
+		t.Errorf("the log has no word of the program's: %s", &log)
+	}
+	err = tools.run(exec.CommandContext(t.Context(), "no-such-program"))
+	if err == nil || !strings.Contains(err.Error(), "one of the toolchains") {
+		t.Errorf("got error %v", err)
+	}
+}
+
 func TestUnzipStaysInside(t *testing.T) {
 	archive := filepath.Join(t.TempDir(), "a.zip")
 	f, err := os.Create(archive)

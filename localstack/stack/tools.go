@@ -218,6 +218,7 @@ func (t *Tools) InstallAll(ctx context.Context) error {
 		func() error { _, err := t.mariadb(ctx); return err },
 		func() error { _, err := t.hive(ctx); return err },
 		func() error { _, err := t.MinIO(ctx); return err },
+		func() error { _, _, err := t.trino(ctx); return err },
 		func() error { _, err := t.Spark(ctx, "4.0"); return err },
 		func() error { _, err := t.Spark(ctx, "3.5"); return err },
 	} {
@@ -277,7 +278,7 @@ func (t *Tools) run(cmd *exec.Cmd) error {
 		return fmt.Errorf("%w: it is one of the toolchains that this needs (go, python3, java with mvn, npm)", err)
 	}
 	fmt.Fprintf(t.Log, "%s\n%s\n", strings.Join(cmd.Args, " "), out)
-	return fmt.Errorf("%s: %w", cmd.Args[0], err)
+	return fmt.Errorf("%s: %w: what it said is above; once that is mended (a registry's address is in the settings of %[1]s itself), the same command goes on from here", filepath.Base(cmd.Args[0]), err)
 }
 
 // unzip extracts an archive below dir with its permissions, and refuses names that lead
