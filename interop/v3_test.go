@@ -116,27 +116,3 @@ func TestNanosecondsWithPyIceberg(t *testing.T) {
 	slices.Sort(want)
 	mustBe(t, "rows", rows, want...)
 }
-
-// Columns younger than the files read as their defaults in every reader.
-func TestDefaultsWithReaders(t *testing.T) {
-	r := newReader(t)
-	l := sqliteLake(t)
-	table := l.table(t)
-	l.put(t, "ids.csv", "id\n1\n2\n")
-	l.load(t, table, "ids.csv", "--format-version", "3", "--replace-table")
-	l.icewright(t, "table", "alter", table, "--add-column", "qty int default 7", "--add-column", "day date default '1969-12-31'",
-		"--add-column", "name string default 'n/a'")
-	for _, engine := range engines {
-		var got contents
-		if err := r.ask(engine+".read", l, table, nil, &got); err != nil {
-			t.Errorf("%s: %v", engine, err)
-			continue
-		}
-		var rows []string
-		for _, row := range got.Rows {
-			rows = append(rows, canonicalText(row))
-		}
-		slices.Sort(rows)
-		mustBe(t, engine, rows, canonicalText([]any{"1", "7", "1969-12-31", "n/a"}), canonicalText([]any{"2", "7", "1969-12-31", "n/a"}))
-	}
-}
