@@ -71,7 +71,7 @@ guarantees: ## docs/guarantees.md: count again what the guarantees survived, ser
 # The tests that count their cases (internal/tally).
 COUNTING  = $$(grep -rl --include='*_test.go' 'tally\.Of(' .)
 
-interop: ## against S3 servers, REST catalogs, PyIceberg, DuckDB and Spark
+interop: ## against S3 servers, REST catalogs, PyIceberg, DuckDB, Spark and Trino
 	go test -tags interop,full -count=1 -timeout 45m ./interop/...
 
 # BENCH='-run lineitem-84' measures that case only; `go run ./bench -h` lists what there is.

@@ -29,7 +29,9 @@ var (
 	withSpark   = asking("spark", "Spark 4.0, Iceberg 1.11.0", "files, partitions, snapshots, entries")
 	withSpark35 = unfiltered(asking("spark35", "Spark 3.5, Iceberg 1.11.0", "files, partitions, snapshots, entries"))
 
-	allEngines = []engine{withIcewright, withPyIceberg, withDuckDB, withSpark, withSpark35}
+	withTrino = asking("trino", "Trino 476", "$files, $partitions, $snapshots, $entries")
+
+	allEngines = []engine{withIcewright, withPyIceberg, withDuckDB, withSpark, withSpark35, withTrino}
 )
 
 // unfiltered is e without filters: which files they pass over is decided by Iceberg, the same in both Sparks.
@@ -42,6 +44,9 @@ func unfiltered(e engine) engine {
 // asking is an engine that answers in a process of its own.
 func asking(name, title, tables string) engine {
 	ask := func(t *testing.T, r *reader, do string, m made, more map[string]any, to any) error {
+		if name == "trino" {
+			more = m.lake.inTrino(t, more)
+		}
 		return r.of(t, name).ask(name+"."+do, m.lake, m.table, more, to)
 	}
 	return engine{
@@ -124,18 +129,28 @@ var matrixLakes = []struct {
 }{
 	{"SQLite, local files", sqliteLake, func(k tableKind) []engine {
 		others := []engine{withIcewright, withPyIceberg, withDuckDB}
-		if k.version != 2 && slices.ContainsFunc(tableKinds, func(o tableKind) bool { return o.version == 2 && o.name == k.name }) {
-			return append(others, unfiltered(withSpark), withSpark35) // a filter takes Spark long, and finds there what it finds here
+		if twin(k) {
+			return append(others, unfiltered(withSpark), withSpark35)
 		}
 		return append(others, withSpark, withSpark35)
 	}},
-	{"Iceberg's REST catalog, versitygw", backends[1].open, onServers},
+	{"Iceberg's REST catalog, versitygw", backends[1].open, func(k tableKind) []engine {
+		if twin(k) {
+			return append(onServers(k), unfiltered(withTrino))
+		}
+		return append(onServers(k), withTrino) // which reads no lake on SQLite, so that all kinds are here for it
+	}},
 	{onNessie, backends[2].open, func(k tableKind) []engine {
-		if k.version != 2 { // Nessie makes no others
+		if k.version != 2 || onServers(k) == nil { // Nessie makes no others
 			return nil
 		}
-		return onServers(k)
+		return append(onServers(k), unfiltered(withTrino))
 	}},
+}
+
+// twin tells whether the kind is there in version 2 as well: filters find the same in both, and take JVMs long.
+func twin(k tableKind) bool {
+	return k.version != 2 && slices.ContainsFunc(tableKinds, func(o tableKind) bool { return o.version == 2 && o.name == k.name })
 }
 
 // onServers are the engines for the kinds whose metadata a server has a part in. What is in the files, and what is

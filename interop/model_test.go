@@ -40,6 +40,8 @@ func (c column) typeIn(engine string) string {
 		return c.duck
 	case "spark", "spark35":
 		return sparkType(c.yaml)
+	case "trino":
+		return trinoType(c.yaml)
 	default:
 		return c.yaml
 	}
@@ -256,6 +258,21 @@ func (m model) asReadBy(engine string) model {
 		for c, v := range r {
 			if v.want == nil && strings.HasPrefix(m.columns[c].yaml, "list<struct") {
 				r[c].want = []any{}
+			}
+		}
+		out.rows = append(out.rows, r)
+	}
+	return out
+}
+
+// withoutDefaults is the model of withDefaults, as one reads it who knows no defaults.
+func (m model) withoutDefaults() model {
+	out := model{columns: m.columns}
+	for _, r := range m.rows {
+		r = slices.Clone(r)
+		if r[0].in == "1" || r[0].in == "2" { // those of the first load
+			for c := range r[1:] {
+				r[c+1] = null
 			}
 		}
 		out.rows = append(out.rows, r)

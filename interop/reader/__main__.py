@@ -9,7 +9,7 @@ import json
 import sys
 import traceback
 
-from reader import acid, duck, files, ice
+from reader import acid, duck, files, ice, trino
 
 REQUESTS = {
     "acid.encrypt": acid.encrypt,
@@ -31,6 +31,9 @@ REQUESTS = {
     "duckdb.count": duck.count,
     "duckdb.total": duck.total,
     "duckdb.meta": duck.meta,
+    "trino.read": trino.read,
+    "trino.count": trino.count,
+    "trino.meta": trino.meta,
 }
 
 
