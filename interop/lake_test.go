@@ -162,6 +162,8 @@ type receipt struct {
 	RowsKept         int    `json:"rows_kept"`
 	FilesAdded       int    `json:"files_added"`
 	FilesRemoved     int    `json:"files_removed"`
+	FilesPruned      int    `json:"files_pruned"`
+	FilesRead        int    `json:"files_read"`
 	FilesRewritten   int    `json:"files_rewritten"`
 	DeleteFilesAdded int    `json:"delete_files_added"`
 	Digest           string `json:"digest"`

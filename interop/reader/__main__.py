@@ -25,6 +25,7 @@ REQUESTS = {
     "pyiceberg.write": ice.write,
     "pyiceberg.create": ice.create,
     "pyiceberg.append": ice.append,
+    "pyiceberg.clusters": ice.clusters,
     "pyiceberg.files": files.check,
     "pyiceberg.meta": ice.meta,
     "duckdb.read": duck.read,

@@ -2,7 +2,8 @@
 
 import json
 from datetime import date
-from functools import cache
+from functools import cache, partial
+from hashlib import sha512
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -51,6 +52,23 @@ def append(catalog, table, id, day):
     rows = {"id": pa.array([id], pa.int64()), "day": pa.array([date.fromisoformat(day)], pa.date32())}
     t.append(pa.table(rows))
     return t.scan().to_arrow().num_rows
+
+
+def clusters(catalog, table, count, index):
+    """Adds rows as clustered() of interop/pageindex_test.go has Spark make them, in one file, with a page index or
+    without: PyIceberg itself has PyArrow write none."""
+    ids = [n // 1000 * 10000 + n % 1000 for n in range(count)]
+    rows = pa.table({
+        "id": pa.array(ids, pa.int64()),
+        "name": pa.array(["x" * 80 + f"{i:09}" for i in ids]),
+        "text": pa.array([sha512(str(n).encode()).hexdigest() for n in range(count)]),
+    })
+    writer = pq.ParquetWriter
+    pq.ParquetWriter = partial(writer, write_page_index=index)
+    try:
+        load(catalog, table).append(rows)
+    finally:
+        pq.ParquetWriter = writer
 
 
 def read(catalog, table, snapshot=None):
