@@ -45,6 +45,7 @@ type Hasher struct {
 	seeds   map[int]seed
 	hi, lo  []uint64
 	scratch [][2][]uint64
+	texts   map[int]*hashes
 
 	builder               variant.Builder
 	metadata, value, both []byte
@@ -275,15 +276,37 @@ func varlen[O int32 | int64](s seed, a arrow.Array, offsets []O, data []byte, hi
 	}
 }
 
+// hashes are those of the values of a dictionary.
+type hashes struct {
+	of     arrow.ArrayData
+	hi, lo []uint64
+}
+
+// dictionary hashes each value of a dictionary once, also where many batches share it.
 func (h *Hasher) dictionary(id int, a *array.Dictionary, hi, lo []uint64) {
-	values := a.Dictionary()
-	vhi, vlo, done := h.borrow(values.Len())
-	defer done()
-	h.column(id, values, vhi, vlo)
+	values := h.texts[id]
+	if of := a.Data().Dictionary(); values == nil || values.of != of {
+		n := of.Len()
+		values = &hashes{of, make([]uint64, n), make([]uint64, n)}
+		h.column(id, a.Dictionary(), values.hi, values.lo)
+		if h.texts == nil {
+			h.texts = map[int]*hashes{}
+		}
+		h.texts[id] = values
+	}
+	noNulls := a.NullN() == 0
+	if places, ok := a.Indices().(*array.Int32); ok {
+		for i, k := range places.Int32Values() {
+			if noNulls || a.IsValid(i) {
+				add(&hi[i], &lo[i], values.hi[k], values.lo[k])
+			}
+		}
+		return
+	}
 	for i := range hi {
-		if a.IsValid(i) {
+		if noNulls || a.IsValid(i) {
 			k := a.GetValueIndex(i)
-			add(&hi[i], &lo[i], vhi[k], vlo[k])
+			add(&hi[i], &lo[i], values.hi[k], values.lo[k])
 		}
 	}
 }
