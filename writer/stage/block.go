@@ -112,7 +112,10 @@ func (p *blocks) whole(rec arrow.RecordBatch) *block {
 			return nil
 		}
 		b.size += l.sizeOf(rec.Column(i).Data())
-		b.capacity += int64(rec.Column(i).Data().SizeInBytes())
+		d := rec.Column(i).Data()
+		if b.capacity += int64(d.SizeInBytes()); isDictionary(d.DataType()) {
+			b.capacity -= int64(d.Dictionary().SizeInBytes()) // which is shared
+		}
 	}
 	rec.Retain()
 	b.rec = rec
@@ -130,6 +133,9 @@ func (l *layout) sizeOf(d arrow.ArrayData) int64 {
 	case kindBytes:
 		if n == 0 {
 			return 0
+		}
+		if isDictionary(d.DataType()) {
+			return textsSize(d)
 		}
 		offsets := castTo[int32](d.Buffers()[1].Bytes())[d.Offset():]
 		return int64(offsets[n]-offsets[0]) + 4*int64(n)
@@ -182,6 +188,14 @@ func (c *column) append(src *column) {
 		c.data = growBits(c.data, c.n+src.n)
 		bitutil.CopyBitmap(src.data, 0, src.n, c.data, c.n)
 	case kindBytes, kindList:
+		if src.words != nil && (c.words != nil || c.n == 0) {
+			if src.n > 0 {
+				c.addNumbers(src.words, src.offsets, nil)
+			}
+			break
+		}
+		src.spellOut()
+		c.spellOut()
 		base := int32(len(c.data))
 		if c.kind == kindList {
 			base = int32(c.kids[0].n)
@@ -228,6 +242,11 @@ func (c *column) appendRange(d arrow.ArrayData, base, n int) {
 		c.data = growBits(c.data, c.n+n)
 		bitutil.CopyBitmap(bufs[1].Bytes(), base, n, c.data, c.n)
 	case kindBytes, kindList:
+		if isDictionary(d.DataType()) {
+			c.addNumbers(d.Dictionary(), castTo[int32](bufs[1].Bytes())[base:base+n], nil)
+			break
+		}
+		c.spellOut()
 		from := castTo[int32](bufs[1].Bytes())[base : base+n+1]
 		start := int32(len(c.data))
 		if c.kind == kindList {
@@ -282,7 +301,7 @@ func (c *column) reserve(n int) {
 
 // reset leaves no value, and keeps the memory.
 func (c *column) reset() {
-	c.n, c.nulls, c.valid = 0, 0, nil
+	c.n, c.nulls, c.valid, c.words, c.texts = 0, 0, nil, nil, 0
 	c.data, c.offsets = c.data[:0], c.offsets[:0]
 	for i := range c.kids {
 		c.kids[i].reset()

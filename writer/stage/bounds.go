@@ -120,9 +120,13 @@ func (s *leafStats) uuidBounds() (lo, hi []byte) {
 	return lo, hi
 }
 
+// own copies the bounds. A text of no bytes is a bound, whatever memory it came from; nil is none.
 func (s *leafStats) own() {
 	for _, text := range []*[]byte{&s.loText, &s.hiText, &s.loHalves, &s.hiHalves} {
 		*text = slices.Clone(*text)
+	}
+	if s.set {
+		s.loText, s.hiText = noNil(s.loText), noNil(s.hiText)
 	}
 }
 

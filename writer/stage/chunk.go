@@ -135,6 +135,9 @@ func (e *encoder) add(g *rowGroup, i int, l *leaf, c *column, lv levels) error {
 	case parquet.Types.Int64, parquet.Types.Double:
 		return addWords(e, ch, l, lv, e.values64(c, lv.pos, n), 8, tiny)
 	case parquet.Types.ByteArray:
+		if c.words != nil {
+			return e.addNumbers(ch, l, lv, c, n, tiny)
+		}
 		data, offsets := e.textValues(c, lv.pos, n)
 		return e.addTexts(ch, l, lv, data, offsets, tiny)
 	case parquet.Types.FixedLenByteArray:
@@ -204,25 +207,62 @@ func (e *encoder) wayOfWords(l *leaf, tiny bool, packed, width int) way {
 	return w
 }
 
+// addNumbers adds texts that c has by number.
+func (e *encoder) addNumbers(ch *chunk, l *leaf, lv levels, c *column, n int, tiny bool) error {
+	numbers := c.offsets
+	if lv.pos != nil {
+		e.words32 = growTo(e.words32, n)
+		pick(e.words32, numbers, lv.pos)
+		numbers = e.words32
+	}
+	ch.decideTexts(e, n, tiny)
+	all, ends := textsOf(c.words)
+	if ch.way.dict {
+		known := len(ch.known.ends)
+		if codeNumbers(&e.dict, &ch.known, all, ends[:c.words.Len()+1], numbers, e.set.dictSize) {
+			return e.codedTexts(ch, l, lv, known)
+		}
+		ch.known.truncate(known)
+		ch.way.dict = false
+	}
+	e.offsets, e.texts = append(growTo(e.offsets, n+1)[:0], 0), e.texts[:0]
+	for _, k := range numbers {
+		e.texts = append(e.texts, all[ends[k]:ends[k+1]]...)
+		e.offsets = append(e.offsets, int32(len(e.texts)))
+	}
+	return e.addTexts(ch, l, lv, e.texts, e.offsets, tiny)
+}
+
+// decideTexts decides from the first rows, n of which have a text.
+func (ch *chunk) decideTexts(e *encoder, n int, tiny bool) {
+	if ch.way.decided || n == 0 {
+		return
+	}
+	ch.way = way{decided: true, dict: !tiny, direct: parquet.Encodings.DeltaLengthByteArray}
+	if e.set.plain || tiny {
+		ch.way.direct = parquet.Encodings.Plain
+	}
+}
+
+// codedTexts adds texts whose codes e.dict has; known is how many ends their dictionary had before.
+func (e *encoder) codedTexts(ch *chunk, l *leaf, lv levels, known int) error {
+	for k := max(known, 1); k < len(ch.known.ends); k++ {
+		ch.stats.addText(ch.known.text(k - 1))
+	}
+	ch.stats.own() // entries may move
+	if first := max(known-1, 0); l.bloom.on {
+		ch.addHashes(len(ch.known.ends)-1-first, func(i int) uint64 { return bloom.Hash(ch.known.text(first + i)) })
+	}
+	return e.codes(ch, l, lv)
+}
+
 func (e *encoder) addTexts(ch *chunk, l *leaf, lv levels, data []byte, offsets []int32, tiny bool) error {
 	n := len(offsets) - 1
-	if !ch.way.decided && n > 0 {
-		ch.way = way{decided: true, dict: !tiny, direct: parquet.Encodings.DeltaLengthByteArray}
-		if e.set.plain || tiny {
-			ch.way.direct = parquet.Encodings.Plain
-		}
-	}
+	ch.decideTexts(e, n, tiny)
 	if ch.way.dict {
 		known := len(ch.known.ends)
 		if codeTexts(&e.dict, &ch.known, data, offsets, e.set.dictSize) {
-			for k := max(known, 1); k < len(ch.known.ends); k++ {
-				ch.stats.addText(ch.known.text(k - 1))
-			}
-			ch.stats.own() // entries may move
-			if first := max(known-1, 0); l.bloom.on {
-				ch.addHashes(len(ch.known.ends)-1-first, func(i int) uint64 { return bloom.Hash(ch.known.text(first + i)) })
-			}
-			return e.codes(ch, l, lv)
+			return e.codedTexts(ch, l, lv, known)
 		}
 		ch.known.truncate(known)
 		ch.way.dict = false

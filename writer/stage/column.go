@@ -87,9 +87,12 @@ type column struct {
 	n       int
 	nulls   int
 	data    []byte  // values
-	offsets []int32 // n+1 of them, once there is a row
+	offsets []int32 // n+1 of them, once there is a row; of a column with words the n numbers of its texts
 	valid   []byte  // nil while there is no null
 	kids    []column
+
+	words *array.Data // the vocabulary of texts that are kept by number; nil where they are not
+	texts int64       // the bytes of those
 }
 
 func newColumn(l *layout) column {
@@ -114,6 +117,9 @@ func (c *column) size() int64 {
 	s := int64(len(c.data)) + 4*int64(max(0, len(c.offsets)-1))
 	if c.kind == kindBits {
 		s = int64(c.n) // not len(data), which rounding would make depend on what was spilled
+	}
+	if c.words != nil {
+		s = c.texts + 4*int64(c.n)
 	}
 	for i := range c.kids {
 		s += c.kids[i].size()
@@ -150,6 +156,11 @@ func (c *column) gather(d arrow.ArrayData, base int, idx []int32) {
 		c.data = growBits(c.data, c.n+len(idx))
 		gatherBits(c.data, c.n, bufs[1].Bytes(), base, idx)
 	case kindBytes:
+		if isDictionary(d.DataType()) {
+			c.addNumbers(d.Dictionary(), castTo[int32](bufs[1].Bytes())[base:], idx)
+			break
+		}
+		c.spellOut()
 		c.gatherBytes(bufs, base, idx)
 	case kindList:
 		c.gatherList(d, base, idx)
@@ -369,6 +380,9 @@ func (c *column) arrowData() arrow.ArrayData {
 	if c.valid != nil {
 		valid = memory.NewBufferBytes(c.valid)
 	}
+	if c.words != nil {
+		return numbered(c.typ, c.n, valid, c.offsets, c.nulls, c.words)
+	}
 	bufs := []*memory.Buffer{valid}
 	switch c.kind {
 	case kindFixed, kindBits:
@@ -395,10 +409,20 @@ func (c *column) offsetBytes() []byte {
 // arrowBatch is cols as a record batch over the same memory; n is their length.
 func arrowBatch(schema *arrow.Schema, cols []column, n int) arrow.RecordBatch {
 	arrs := make([]arrow.Array, len(cols))
+	var types []arrow.Field // other than those of schema
 	for i := range cols {
 		d := cols[i].arrowData()
 		arrs[i] = array.MakeFromData(d)
 		d.Release()
+		if cols[i].words != nil {
+			if types == nil {
+				types = schema.Fields()
+			}
+			types[i].Type = arrs[i].DataType()
+		}
+	}
+	if types != nil {
+		schema = arrow.NewSchema(types, nil)
 	}
 	rec := array.NewRecordBatch(schema, arrs, int64(n))
 	for _, a := range arrs {

@@ -45,6 +45,11 @@ type dictionary struct {
 	table []int32 // code+1 by hash, open addressing
 	codes []int32
 	known entries // of a sample
+
+	// of texts by number: the place of each among those that occur, and those
+	seen, places []int32
+	texts        []byte
+	offsets      []int32
 }
 
 // Whether a dictionary pays is guessed from a sample, because building one that does not pay
@@ -156,6 +161,62 @@ func codeTexts(d *dictionary, k *entries, data []byte, offsets []int32, limit in
 		k.ends = append(k.ends, 0)
 	}
 	known, size := len(k.ends), len(k.data)
+	return d.addTexts(k, data, offsets, limit, known+n/2+1) &&
+		pays(n, len(k.ends)-1, len(k.data)-size+4*(len(k.ends)-known), int(offsets[n]-offsets[0])+4*n)
+}
+
+// codeNumbers is codeTexts for texts by their numbers in all: each is looked up once.
+func codeNumbers(d *dictionary, k *entries, all []byte, ends, numbers []int32, limit int64) bool {
+	n := len(numbers)
+	if len(k.ends) == 0 {
+		if n > 2*sampleSize && !d.worthNumbers(numbers, len(ends)-1) {
+			return false
+		}
+		k.ends = append(k.ends, 0)
+	}
+	d.seen = growTo(d.seen, len(ends)-1)
+	clear(d.seen)
+	d.texts, d.offsets = d.texts[:0], append(d.offsets[:0], 0)
+	d.places = growTo(d.places, n)
+	plain := 4 * n
+	for i, number := range numbers {
+		from, to := ends[number], ends[number+1]
+		if d.seen[number] == 0 {
+			d.texts = append(d.texts, all[from:to]...)
+			d.offsets = append(d.offsets, int32(len(d.texts)))
+			d.seen[number] = int32(len(d.offsets) - 1)
+		}
+		d.places[i] = d.seen[number] - 1
+		plain += int(to - from)
+	}
+	known, size := len(k.ends), len(k.data)
+	if !d.addTexts(k, d.texts, d.offsets, limit, known+n/2+1) {
+		return false
+	}
+	for i, p := range d.places {
+		d.places[i] = d.codes[p]
+	}
+	d.codes, d.places = d.places, d.codes
+	return pays(n, len(k.ends)-1, len(k.data)-size+4*(len(k.ends)-known), plain)
+}
+
+// worthNumbers is worthTexts for texts by their numbers, of which there are most.
+func (d *dictionary) worthNumbers(numbers []int32, most int) bool {
+	d.seen = growTo(d.seen, most)
+	clear(d.seen)
+	distinct, n := 0, len(numbers)
+	for s := range sampleSize {
+		if i := int(int64(s) * int64(n) / sampleSize); d.seen[numbers[i]] == 0 {
+			d.seen[numbers[i]] = 1
+			distinct++
+		}
+	}
+	return distinct <= maxDistinct
+}
+
+// addTexts fills codes for texts, and adds to k those that it lacks, up to limit bytes and most ends.
+func (d *dictionary) addTexts(k *entries, data []byte, offsets []int32, limit int64, most int) bool {
+	n := len(offsets) - 1
 	d.reset(n, k)
 	mask := uint64(len(d.table) - 1)
 	for i := range n {
@@ -164,7 +225,7 @@ func codeTexts(d *dictionary, k *entries, data []byte, offsets []int32, limit in
 		for {
 			c := d.table[h]
 			if c == 0 {
-				if int64(len(k.data)+len(s)+4*len(k.ends)) > limit || len(k.ends) > known+n/2+1 {
+				if int64(len(k.data)+len(s)+4*len(k.ends)) > limit || len(k.ends) > most {
 					return false
 				}
 				k.data = append(k.data, s...)
@@ -185,8 +246,7 @@ func codeTexts(d *dictionary, k *entries, data []byte, offsets []int32, limit in
 			h = (h + 1) & mask
 		}
 	}
-	added := len(k.data) - size + 4*(len(k.ends)-known)
-	return pays(n, len(k.ends)-1, added, int(offsets[n]-offsets[0])+4*n)
+	return true
 }
 
 // worthTexts looks at values spread over the column.

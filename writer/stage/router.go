@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/iceberg-go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/icewright/icewright/arrowconv"
@@ -48,6 +49,7 @@ type router struct {
 	layouts     []*layout
 	required    []requiredColumn
 	partitioner *partitioner
+	words       []*vocabulary // by column; nil where texts are wanted as they are
 	parts       []*part
 	buffers     atomic.Int64 // capacity of all parts' blocks
 	waiting     atomic.Int64 // size of all parts' runs at hand
@@ -69,8 +71,24 @@ func newRouter(s *staging, as *arrow.Schema) (*router, error) {
 		return nil, err
 	}
 	r.slab = newSlab(as, r.layouts)
+	r.words = make([]*vocabulary, len(r.layouts))
+	if s.plan.sortUnit == 0 && s.o.Slice == nil && s.o.Only == nil { // which look at values
+		for i, l := range r.layouts {
+			if l.kind == kindBytes && !slices.Contains(partitionSources(s.meta.PartitionSpec()), s.meta.CurrentSchema().Field(i).ID) {
+				r.words[i] = &vocabulary{}
+			}
+		}
+	}
 	r.partitioner, err = newPartitioner(s.meta.CurrentSchema(), s.meta.PartitionSpec())
 	return r, err
+}
+
+func partitionSources(spec iceberg.PartitionSpec) (ids []int) {
+	for i := range spec.NumFields() {
+		f := spec.Field(i)
+		ids = append(ids, f.SourceID())
+	}
+	return ids
 }
 
 func (r *router) run(ctx context.Context, in iter.Seq2[arrowconv.Batch, error]) error {
@@ -98,6 +116,10 @@ func (r *router) batch(ctx context.Context, b arrowconv.Batch) error {
 		if err := r.checkTypes(b); err != nil {
 			return err
 		}
+		if rec := r.numbered(b.RecordBatch); rec != nil {
+			defer rec.Release()
+			b.RecordBatch = rec
+		}
 		for _, c := range r.required {
 			if err := c.check(b); err != nil {
 				return err
@@ -123,11 +145,43 @@ func (r *router) checkTypes(b arrowconv.Batch) error {
 		return fmt.Errorf("stage: %s: a batch of %d columns for a table of %d", b.Source, len(fields), len(r.layouts))
 	}
 	for i, f := range fields {
+		if d, ok := f.Type.(*arrow.DictionaryType); ok && r.layouts[i].kind == kindBytes && d.IndexType.ID() == arrow.INT32 {
+			f.Type = d.ValueType
+		}
 		if want := r.schema.Field(i); f.Name != want.Name || !sameType(f.Type, want.Type) {
 			return fmt.Errorf("stage: %s: column %d of the batch is %s %s, the table has %s %s", b.Source, i, f.Name, f.Type, want.Name, want.Type)
 		}
 	}
 	return nil
+}
+
+// numbered is rec with the texts that come as dictionaries numbered by the columns' vocabularies, or spelled out; nil
+// where there are none.
+func (r *router) numbered(rec arrow.RecordBatch) arrow.RecordBatch {
+	var fields []arrow.Field
+	var cols []arrow.Array
+	for i, c := range rec.Columns() {
+		a, ok := c.(*array.Dictionary)
+		if !ok {
+			continue
+		}
+		if cols == nil {
+			fields, cols = rec.Schema().Fields(), slices.Clone(rec.Columns())
+		}
+		var out arrow.Array
+		if v := r.words[i]; v != nil {
+			out = v.number(a, r.layouts[i].typ)
+		}
+		if out == nil {
+			out = spelled(a, r.layouts[i])
+		}
+		defer out.Release()
+		fields[i].Type, cols[i] = out.DataType(), out
+	}
+	if cols == nil {
+		return nil
+	}
+	return array.NewRecordBatch(arrow.NewSchema(fields, nil), cols, rec.NumRows())
 }
 
 // sameType compares what lies in memory: names and nullability of nested fields may differ.
@@ -309,10 +363,15 @@ func (r *router) stepRows(b arrow.RecordBatch) int {
 	return int(max(1, min(r.plan.run/8/each, 8192)))
 }
 
+// batchSize is the size of b, that of texts as if they were spelled out.
 func batchSize(b arrow.RecordBatch) int64 {
 	size := int64(0)
 	for _, c := range b.Columns() {
-		size += int64(c.Data().SizeInBytes())
+		if d := c.Data(); isDictionary(d.DataType()) {
+			size += textsSize(d)
+		} else {
+			size += int64(d.SizeInBytes())
+		}
 	}
 	return size
 }

@@ -90,6 +90,7 @@ func (s *spillFile) close() error {
 // appendColumn writes c and its children: number of values and nulls, then each buffer after
 // its length.
 func appendColumn(b []byte, c *column) []byte {
+	c.spellOut()
 	b = binary.AppendUvarint(b, uint64(c.n))
 	b = binary.AppendUvarint(b, uint64(c.nulls))
 	for _, buf := range [][]byte{c.valid, bytesOf(c.offsets), c.data} {
@@ -115,6 +116,7 @@ func (c *column) restore(b []byte) []byte {
 		size := next()
 		bufs[i], b = b[:size], b[size:]
 	}
+	c.spellOut()
 	c.appendValid(bufs[0], n)
 	if c.kind == kindBits {
 		c.data = growBits(c.data, c.n+n)

@@ -512,3 +512,18 @@ func TestBareFilesHaveNoBoundsAndNoDigest(t *testing.T) {
 		t.Errorf("rows differ (-in +scanned):\n%.2000s", d)
 	}
 }
+
+// A text of no bytes is the least there is, and the greatest where there is no other.
+func TestEmptyTextsAreBounds(t *testing.T) {
+	w := newWorld(t, catalog.TableSpec{Schema: schemaOf(
+		iceberg.NestedField{Name: "s", Type: iceberg.PrimitiveTypes.String}, iceberg.NestedField{Name: "b", Type: iceberg.PrimitiveTypes.Binary},
+	)})
+	rec := w.fromJSON(`[{"s":""},{"b":""}]`)
+	defer rec.Release()
+	f := w.stage(Options{}, rec).Files[0]
+	for _, id := range []int{1, 2} {
+		if lo, hi := f.LowerBoundValues()[id], f.UpperBoundValues()[id]; lo == nil || hi == nil || len(lo)+len(hi) > 0 {
+			t.Errorf("column %d has the bounds %q and %q, want two empty ones", id, lo, hi)
+		}
+	}
+}
