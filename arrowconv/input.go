@@ -59,6 +59,10 @@ type Options struct {
 	// an error. The default, 0, is 64 MiB, a bound on memory when a quote is missing, or when a few KB of
 	// a compressed file stand for GBs.
 	MaxRowBytes int
+	// Dictionaries gives columns of texts or bytes that a Parquet or Arrow input has as a dictionary as Arrow
+	// dictionaries, with places of 32 bits, where the table's type is the same: a batch with few different texts has each of them once. The
+	// default, false, gives all columns the types that ArrowSchema says.
+	Dictionaries bool
 	// Alloc gives the memory of batches. The default, nil, is memory.DefaultAllocator.
 	Alloc memory.Allocator
 	// OnReject is called for every row that cannot be converted, in row order, from the goroutine

@@ -45,6 +45,7 @@ const maxTypedRows = 64 << 10
 
 // inferParquet takes the schema from the file's footer; no row is read.
 func inferParquet(_ context.Context, in Input, o InferOptions) (*iceberg.Schema, error) {
+	o.Dictionaries = false // which are another layout of the same types
 	f, err := openParquet(in, o.Options)
 	if err != nil {
 		return nil, err
@@ -64,6 +65,8 @@ type parquetFile struct {
 	recast  *recast
 	columns []*pqarrow.ColumnReader // by column of the file
 	left    int64                   // rows
+	byGroup bool                    // a batch ends with its row group, whose dictionaries are its own
+	groups  []int64                 // rows left of the row groups
 	rows    int64                   // of a batch
 	perRow  float64                 // bytes of Parquet
 }
@@ -103,10 +106,10 @@ func openParquet(in Input, o Options) (f *parquetFile, err error) {
 		return f, err
 	}
 	err = f.guard(func() error {
-		props := parquet.NewReaderProperties(o.Alloc)
-		props.BufferedStreamEnabled, props.BufferSize = true, 1<<20 // of each column, rather than the whole row group
-		props.MaxCompressedPageSize, props.MaxUncompressedPageSize = o.maxUnit(), o.maxUnit()
-		reader, err := file.NewParquetReader(io.NewSectionReader(f.from, 0, size), file.WithReadProps(props))
+		how := parquet.NewReaderProperties(o.Alloc)
+		how.BufferedStreamEnabled, how.BufferSize = true, 1<<20 // of each column, rather than the whole row group
+		how.MaxCompressedPageSize, how.MaxUncompressedPageSize = o.maxUnit(), o.maxUnit()
+		reader, err := file.NewParquetReader(io.NewSectionReader(f.from, 0, size), file.WithReadProps(how))
 		if err != nil {
 			return err
 		}
@@ -117,7 +120,18 @@ func openParquet(in Input, o Options) (f *parquetFile, err error) {
 		// another layout of the same values, and a corrupt one would have its reader ask for any memory.
 		reader.MetaData().FileMetaData.KeyValueMetadata = nil
 		// Not parallel: those goroutines are out of reach of a recover.
-		f.reader, err = pqarrow.NewFileReader(reader, pqarrow.ArrowReadProperties{}, o.Alloc)
+		props := pqarrow.ArrowReadProperties{}
+		if o.Dictionaries {
+			leaves, err := dictionaries(reader)
+			if err != nil {
+				return err
+			}
+			for _, leaf := range leaves {
+				props.SetReadDict(leaf, true)
+			}
+			f.byGroup = len(leaves) > 0
+		}
+		f.reader, err = pqarrow.NewFileReader(reader, props, o.Alloc)
 		return err
 	})
 	return f, err
@@ -232,6 +246,7 @@ func (f *parquetFile) start(ctx context.Context) error {
 			group := meta.RowGroup(i)
 			groups = append(groups, i)
 			f.left += group.NumRows()
+			f.groups = append(f.groups, group.NumRows())
 			stored += group.TotalByteSize()
 		}
 		if f.left != meta.NumRows {
@@ -273,6 +288,13 @@ func (f *parquetFile) next() (piece, error) {
 		return piece{}, io.EOF
 	}
 	rows := min(f.rows, f.left)
+	if f.byGroup {
+		for f.groups[0] == 0 {
+			f.groups = f.groups[1:]
+		}
+		rows = min(rows, f.groups[0])
+		f.groups[0] -= rows
+	}
 	p, err := f.recast.piece(rows, f.opts.Workers, func(from int) (arrow.Array, error) {
 		a, err := nextRows(f.columns[from], rows, f.opts.Alloc)
 		if err != nil && strings.Contains(err.Error(), "exceeds configured limit") { // see maxUnit
@@ -304,7 +326,16 @@ func nextRows(c *pqarrow.ColumnReader, rows int64, alloc memory.Allocator) (arro
 		a.Retain()
 		return a, nil
 	}
-	return array.Concatenate(chunked.Chunks(), alloc)
+	chunks := chunked.Chunks()
+	if chunks[0].DataType().ID() == arrow.DICTIONARY { // each with a dictionary of its own
+		texts := make([]arrow.Array, len(chunks))
+		for i, chunk := range chunks {
+			texts[i] = plain(chunk, alloc)
+			defer texts[i].Release()
+		}
+		chunks = texts
+	}
+	return array.Concatenate(chunks, alloc)
 }
 
 // oneAhead yields what next gives, up to io.EOF, while the next one after it is in the making. drop

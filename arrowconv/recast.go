@@ -93,6 +93,11 @@ func (r *recast) piece(rows int64, workers int, column func(from int) (arrow.Arr
 					return inputErrorf("say --max-row-bytes with more, if it is meant", "%s: column %s: a value is longer than %d bytes",
 						r.name, quoteShort(r.to.fields[i].Name), r.opts.MaxRowBytes)
 				}
+				if r.opts.Dictionaries {
+					if results[i], err = c.cast.dictionary(sources[i]); err != nil || results[i] != nil {
+						return err
+					}
+				}
 				results[i], bad[i] = c.cast.run(sources[i], r.opts.Alloc)
 				return nil
 			})
@@ -123,8 +128,16 @@ func firstOfRow(columns [][]Reject) []Reject {
 
 // without makes a batch of the rows that are not rejected.
 func (r *recast) without(columns []arrow.Array, rows int64, rejects []Reject) (arrow.RecordBatch, error) {
+	schema := r.to.arrow
+	if r.opts.Dictionaries {
+		fields := schema.Fields()
+		for i, c := range columns {
+			fields[i].Type = c.DataType()
+		}
+		schema = arrow.NewSchema(fields, nil)
+	}
 	if len(rejects) == 0 {
-		return array.NewRecordBatch(r.to.arrow, columns, rows), nil
+		return array.NewRecordBatch(schema, columns, rows), nil
 	}
 	kept := make([]arrow.Array, len(columns))
 	defer func() {
@@ -156,7 +169,7 @@ func (r *recast) without(columns []arrow.Array, rows int64, rejects []Reject) (a
 			return nil, err
 		}
 	}
-	return array.NewRecordBatch(r.to.arrow, kept, rows-int64(len(rejects))), nil
+	return array.NewRecordBatch(schema, kept, rows-int64(len(rejects))), nil
 }
 
 // rowJSON is the row at i as JSON, the columns in the table's order, the values as the input has them.

@@ -160,6 +160,8 @@ func Load(ctx context.Context, j Job) (rec Receipt, err error) {
 			}
 		}
 	}
+	// Who looks at values wants them as they are.
+	s.convert.Dictionaries = (j.mode() == Replace || j.mode() == Append) && owned == nil && len(s.derive) == 0 && tbl.SortOrder().Len() == 0
 	in, bad, err := j.batches(ctx, s, objects, read, rec.Attempt)
 	if err != nil {
 		return rec, err
