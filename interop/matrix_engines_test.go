@@ -5,6 +5,7 @@ package interop
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -108,12 +109,14 @@ func (m model) names() (out []string) {
 	return out
 }
 
-// excused tells whether a limit says that the engine cannot do it, and that it cannot.
-func (e engine) excused(m made, what string, note func(*limit), fails func() bool) bool {
+// excused tells whether a limit says that the engine cannot do it, and that it cannot, for the reason that the limit gives.
+func (e engine) excused(m made, what string, note func(*limit), try func() error) bool {
 	for i := range limits {
-		if l := &limits[i]; l.what == what && l.concerns(e, m) && fails() {
-			note(l)
-			return true
+		if l := &limits[i]; l.what == what && l.concerns(e, m) {
+			if err := try(); err != nil && strings.Contains(err.Error(), l.fails) {
+				note(l)
+				return true
+			}
 		}
 	}
 	return false

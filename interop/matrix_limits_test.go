@@ -19,10 +19,9 @@ type limit struct {
 	about   string // a sentence for the page, without its full stop
 	kinds   func(tableKind) bool
 	place   string // where it is so; "" everywhere
-	// One of: reading fails, with this text;
-	fails string
-	// reading the "past" or the "metadata", or with "filters", fails; or of the metadata "partitions" or "entries";
-	what string
+	// One of: reading fails, with the text of fails; or, where what is not "", reading the "past" or the "metadata",
+	// or with "filters", or of the metadata "partitions" or "entries", fails so;
+	fails, what string
 	// filters find something else;
 	filters func(tableKind, filter) bool
 	// rows or names come otherwise.
@@ -166,15 +165,15 @@ var limits = []limit{
 	},
 	{
 		engines: []string{"trino"}, about: "Trino 476 has no $partitions where a column is of fixed bytes",
-		kinds: func(k tableKind) bool { return slices.ContainsFunc(k.columns, isFixed) }, what: "partitions",
+		kinds: func(k tableKind) bool { return slices.ContainsFunc(k.columns, isFixed) }, what: "partitions", fails: "Unsupported iceberg type: fixed",
 	},
 	{
 		engines: []string{"trino"}, about: "Trino 476 shows no metadata tables where the bound of a fixed is cut, as Java's Iceberg cuts it",
-		kinds: func(k tableKind) bool { return k.name == "bounds at the edges" }, what: "metadata",
+		kinds: func(k tableKind) bool { return k.name == "bounds at the edges" }, what: "metadata", fails: "Invalid default fixed[20] value, incorrect length: 16",
 	},
 	{
 		engines: []string{"trino"}, about: "Trino 476 has no $entries where files are older than a column's end",
-		kinds: func(k tableKind) bool { return k.name == "schema changed" }, what: "entries",
+		kinds: func(k tableKind) bool { return k.name == "schema changed" }, what: "entries", fails: `because "type" is null`,
 	},
 }
 
