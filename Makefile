@@ -35,7 +35,7 @@ run: build ## load the sample data twice into a table in ./demo, and show it
 	@cd demo && echo '$$ icewright history air.flights' && ../$(BIN) history air.flights
 
 test: ## every test that needs nothing but Go
-	go test ./...
+	go test -timeout 20m ./...
 	go test -tags full -run 'Glue|Heavy|Hive' ./catalog
 	go test -tags full -run TestScripts/usage ./cmd/icewright
 
