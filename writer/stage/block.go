@@ -157,6 +157,34 @@ func (b *block) appendTo(cols []column) {
 	}
 }
 
+// makeRoom makes room in cols for the rows of bs, but for what lies below lists and structs.
+func makeRoom(cols []column, bs []*block) {
+	for i := range cols {
+		c := &cols[i]
+		if c.kind != kindFixed && c.kind != kindBytes {
+			continue
+		}
+		data, rows := 0, 0
+		for _, b := range bs {
+			if b.rec == nil {
+				data += int(b.cols[i].size())
+			} else {
+				data += int(c.sizeOf(b.rec.Column(i).Data()))
+			}
+			rows += b.n
+		}
+		if c.kind == kindBytes {
+			data -= 4 * rows
+			if need := max(1, len(c.offsets)) + rows; need > cap(c.offsets) {
+				c.offsets = append(make([]int32, 0, need), c.offsets...)
+			}
+		}
+		if need := len(c.data) + data; need > cap(c.data) {
+			c.data = append(make([]byte, 0, need), c.data...)
+		}
+	}
+}
+
 // appendSpilled appends the rows of b to buf as they are spilled.
 func (b *block) appendSpilled(buf []byte, ls []*layout) []byte {
 	cols := b.cols

@@ -304,6 +304,9 @@ func (w *worker) load(r *run) error {
 			}
 		}
 	}
+	if w.sorter != nil { // they are a whole unit, which to grow into copies a few times over
+		makeRoom(r.cols, r.blocks)
+	}
 	for _, b := range r.blocks {
 		b.appendTo(r.cols)
 		w.blocks.give(b)
