@@ -141,6 +141,10 @@ func (c *column) gather(d arrow.ArrayData, base int, idx []int32) {
 	if len(idx) == 0 {
 		return
 	}
+	if contiguous(idx) {
+		c.appendRange(d, base+int(idx[0]), len(idx))
+		return
+	}
 	bufs := d.Buffers()
 	if c.kind != kindNull {
 		c.gatherValid(d, base, idx)
@@ -187,11 +191,6 @@ func ascending(idx []int32) bool {
 func gatherFixed(dst, src []byte, width, base int, idx []int32) []byte {
 	start := len(dst)
 	dst = grow(dst, len(idx)*width)
-	if contiguous(idx) {
-		from := (base + int(idx[0])) * width
-		copy(dst[start:], src[from:from+len(idx)*width])
-		return dst
-	}
 	switch width {
 	case 4:
 		pick(castTo[uint32](dst[start:]), castTo[uint32](src)[base:], idx)
