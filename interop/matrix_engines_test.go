@@ -5,7 +5,6 @@ package interop
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -113,7 +112,7 @@ func (m model) names() (out []string) {
 func (e engine) excused(m made, what string, note func(*limit), try func() error) bool {
 	for i := range limits {
 		if l := &limits[i]; l.what == what && l.concerns(e, m) {
-			if err := try(); err != nil && strings.Contains(err.Error(), l.fails) {
+			if err := try(); err != nil && l.tells(err) {
 				note(l)
 				return true
 			}

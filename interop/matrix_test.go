@@ -94,7 +94,7 @@ func (e engine) look(t *testing.T, r *reader, m made, found *findings) {
 	for _, limit := range limits {
 		if limit.fails != "" && limit.what == "" && limit.concerns(e, m) {
 			_, err := e.read(t, r, m, nil)
-			if err == nil || !strings.Contains(err.Error(), limit.fails) {
+			if err == nil || !limit.tells(err) {
 				t.Errorf("the page says: %s. It says %v", limit.about, err)
 			}
 			found.cannot(m, e, limit)
