@@ -257,12 +257,10 @@ func (r *router) route(ctx context.Context, b arrowconv.Batch, rows []int32) err
 
 // routeSlab routes the rows that wait in the slab, which came before all others.
 func (r *router) routeSlab(ctx context.Context) error {
-	n := len(r.slab.numbers)
-	if n == 0 {
+	if len(r.slab.numbers) == 0 {
 		return nil
 	}
-	r.rows = appendUpTo(r.rows[:0], n)
-	r.sort(r.slab.numbers, r.rows)
+	r.sort(r.slab.numbers, r.slab.rows())
 	rec := r.slab.batch()
 	err := r.spread(ctx, rec, false)
 	rec.Release()

@@ -11,6 +11,7 @@ type slab struct {
 	schema  *arrow.Schema // of cols
 	cols    []column
 	numbers []int32 // of each row's partition
+	every   []int32 // 0, 1, 2 and so on
 }
 
 // scattered is the rows for each of a batch's partitions from which on they are copied as they come.
@@ -41,6 +42,14 @@ func (s *slab) add(rec arrow.RecordBatch, rows, numbers []int32) {
 // batch is the rows over the slab's own memory.
 func (s *slab) batch() arrow.RecordBatch { return arrowBatch(s.schema, s.cols, len(s.numbers)) }
 
+// rows are all of the slab's, from 0. They are its own: a batch whose rows are known may be about to follow them.
+func (s *slab) rows() []int32 {
+	for n := len(s.every); n < len(s.numbers); n++ {
+		s.every = append(s.every, int32(n))
+	}
+	return s.every[:len(s.numbers)]
+}
+
 func (s *slab) size() int64 {
 	size := int64(0)
 	for i := range s.cols {
@@ -50,7 +59,7 @@ func (s *slab) size() int64 {
 }
 
 func (s *slab) capacity() int64 {
-	capacity := 4 * int64(cap(s.numbers))
+	capacity := 4 * int64(cap(s.numbers)+cap(s.every))
 	for i := range s.cols {
 		capacity += s.cols[i].capacity()
 	}

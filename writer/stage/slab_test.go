@@ -70,6 +70,25 @@ func TestClusteredRowsWaitForScatteredOnes(t *testing.T) {
 	}
 }
 
+// The rows that are left out of a batch are those that were meant, also where rows that waited are routed before it.
+func TestClusteredRowsInsideTheSlice(t *testing.T) {
+	w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: "b"})
+	rng := rand.New(rand.NewPCG(11, 12))
+	recs := []arrow.RecordBatch{w.random(rng, 50), w.random(rng, 400), w.random(rng, 30), w.random(rng, 500)}
+	defer release(recs)
+	picks := func() Options {
+		n := 0 // batches
+		return Options{Only: func(rec arrow.RecordBatch) (*slice.Selection, error) {
+			n++
+			return slice.Select(int(rec.NumRows()), func(i int) bool { return i != 2*n && i%11 != 10 }), nil
+		}}
+	}
+	want := w.content(w.stageWith(picks(), func(s *staging) { s.plan.slab = -1 }, recs...)) // none wait
+	if got := w.content(w.stage(picks(), recs...)); !slices.EqualFunc(got, want, bytes.Equal) {
+		t.Error("other rows are left out if some waited")
+	}
+}
+
 // Rows that are left out of a batch are left out of the slab.
 func TestScatteredRowsInsideTheSlice(t *testing.T) {
 	w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: "bucket(40, id), b"})
