@@ -87,14 +87,19 @@ type Receipt struct {
 	Error *Failure `json:"error"`
 }
 
-// PartitionReceipt is what a run did to one partition of its slice.
+// PartitionReceipt is what a run did to one partition of its slice, or of a merge and an insert, to one in which
+// a row changed.
 type PartitionReceipt struct {
 	// Partition is the path form of the partition, "event_date=2024-01-15"; "" where the table
 	// is unpartitioned.
-	Partition  string `json:"partition"`
-	RowsBefore int64  `json:"rows_before"`
-	RowsAfter  int64  `json:"rows_after"`
-	// Digest of the rows after the run.
+	Partition string `json:"partition"`
+	// RowsBefore and RowsAfter are nil where a merge or an insert would have had to read more to know them.
+	RowsBefore *int64 `json:"rows_before"`
+	RowsAfter  *int64 `json:"rows_after"`
+	// FilesBefore and FilesAfter count data files; FilesAfter is nil in a dry run of a merge or an insert.
+	FilesBefore int  `json:"files_before"`
+	FilesAfter  *int `json:"files_after"`
+	// Digest of the rows after the run; "" in a merge and an insert.
 	Digest  string `json:"digest"`
 	Changed bool   `json:"changed"`
 }
@@ -150,8 +155,8 @@ func (r *Receipt) fill(res writer.Result) {
 	r.FilesAdded, r.FilesRemoved, r.FilesRewritten, r.RowsKept = len(added), len(p.Remove), len(p.Rewrite), p.RowsKept
 	for _, p := range p.Partitions {
 		r.Partitions = append(r.Partitions, PartitionReceipt{
-			Partition: p.Partition.Path, RowsBefore: p.RowsBefore, RowsAfter: p.RowsAfter,
-			Digest: p.After.String(), Changed: p.Changed,
+			Partition: p.Partition.Path, RowsBefore: &p.RowsBefore, RowsAfter: &p.RowsAfter,
+			FilesBefore: p.FilesBefore, FilesAfter: &p.FilesAfter, Digest: p.After.String(), Changed: p.Changed,
 		})
 	}
 }
@@ -180,6 +185,12 @@ func (r *Receipt) fillMerge(res writer.Result) {
 		r.BytesAdded += f.FileSizeBytes()
 	}
 	r.FilesAdded = len(added)
+	for _, p := range res.Partitions {
+		r.Partitions = append(r.Partitions, PartitionReceipt{
+			Partition: p.Partition.Path, RowsBefore: p.RowsBefore, RowsAfter: p.RowsAfter,
+			FilesBefore: p.FilesBefore, FilesAfter: p.FilesAfter, Changed: true,
+		})
+	}
 }
 
 func idOf(s *table.Snapshot) *int64 {

@@ -291,6 +291,18 @@ func TestHistoryAgainstAMap(t *testing.T) {
 			for _, tie := range tied {
 				bad = bad || tie
 			}
+			counted := !bad && rapid.Bool().Draw(rt, "count partitions")
+			var planned writer.Result
+			var before map[string]contents
+			if counted {
+				dry := o
+				dry.DryRun = true
+				before, _ = contentsOf(rt, cat)
+				var err error
+				if planned, err = k.load(t, cat, dry, rows); err != nil {
+					rt.Fatal(err)
+				}
+			}
 			res, err := k.load(t, cat, o, rows)
 			if bad {
 				if !errors.Is(err, merge.ErrKey) {
@@ -328,6 +340,10 @@ func TestHistoryAgainstAMap(t *testing.T) {
 			}
 			if now, want := k.scan(t, cat), model.table(); !slices.Equal(now, want) {
 				rt.Fatalf("after %v:\n%v, want\n%v", rows, now, want)
+			}
+			if counted {
+				after, _ := contentsOf(rt, cat)
+				wantPartitions(rt, before, after, true, planned, res)
 			}
 			if again, err := k.load(t, cat, o, rows); err != nil || again.Status != writer.Unchanged {
 				rt.Fatalf("a rerun: %+v, %v", again, err)

@@ -250,6 +250,18 @@ func TestInsertAgainstAModel(t *testing.T) {
 				}
 			}), 0, 12).Draw(rt, "rows")
 			want, ok := model.load(rows, latest)
+			counted := ok && rapid.Bool().Draw(rt, "count partitions")
+			var planned writer.Result
+			var parts map[string]contents
+			if counted {
+				dry := o
+				dry.DryRun = true
+				parts, _ = contentsOf(rt, cat)
+				var err error
+				if planned, err = insertEvents(t, cat, in, dry, rows...); err != nil {
+					rt.Fatal(err)
+				}
+			}
 			res, err := insertEvents(t, cat, in, o, rows...)
 			if !ok {
 				if !errors.Is(err, merge.ErrKey) {
@@ -265,6 +277,10 @@ func TestInsertAgainstAModel(t *testing.T) {
 			}
 			if got := scanEvents(t, cat); !slices.Equal(got, model.rows) {
 				rt.Fatalf("rows %v, want %v", got, model.rows)
+			}
+			if counted {
+				after, _ := contentsOf(rt, cat)
+				wantPartitions(rt, parts, after, true, planned, res)
 			}
 			if res.Snapshot != nil && res.Snapshot.Summary.Operation != "append" {
 				rt.Fatalf("operation %s", res.Snapshot.Summary.Operation)

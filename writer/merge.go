@@ -154,9 +154,14 @@ func (m *merging) dryRun(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, _, _, err := m.match(ctx, fresh)
+	p, evolved, _, err := m.match(ctx, fresh)
 	if err != nil {
 		return err
+	}
+	if !p.Unchanged() {
+		if err := m.tallyPlanned(evolved, p); err != nil {
+			return err
+		}
 	}
 	m.result.Status, m.result.Attempts, m.result.Base = Planned, 1, p.Base
 	return nil
@@ -190,6 +195,7 @@ func (m *merging) match(ctx context.Context, base *table.Table) (*merge.Plan, *t
 	res.RowsInserted, res.RowsUpdated, res.RowsDeleted = p.Counts[merge.Inserted], p.Counts[merge.Updated], p.Counts[merge.Deleted]
 	res.RowsUnchanged, res.RowsStale, res.DuplicatesDropped = p.Counts[merge.Unchanged], p.Counts[merge.Stale], p.Counts[merge.Dropped]
 	res.RowsWritten, res.RowsLate = res.RowsInserted+res.RowsUpdated, p.Late
+	res.Partitions = nil
 	res.SchemaChanges = nil // without a row to publish the schema stays as well
 	if !p.Unchanged() {
 		res.SchemaChanges = drift.Changes
@@ -207,7 +213,7 @@ func (m *merging) planAgain(ctx context.Context, base *table.Table) (*publish.Ch
 		return nil, err
 	}
 	change := &publish.Change{Operation: table.OpOverwrite, Remove: p.Removed(), Summary: iceberg.Properties{}}
-	if m.o.Merge != nil && m.o.Merge.OnRead && m.o.Merge.History == nil {
+	if m.hides() {
 		change.Remove, err = m.hide(ctx, evolved, p)
 	} else {
 		err = m.keep(ctx, evolved, p)
@@ -216,6 +222,9 @@ func (m *merging) planAgain(ctx context.Context, base *table.Table) (*publish.Ch
 		return nil, err
 	}
 	if err := m.write(ctx, evolved, p); err != nil {
+		return nil, err
+	}
+	if err := m.tallyStaged(p); err != nil {
 		return nil, err
 	}
 	m.progress("publish")

@@ -249,6 +249,16 @@ func TestMergeAgainstAMap(t *testing.T) {
 			for _, tie := range tied {
 				bad = bad || tie
 			}
+			counted := rapid.Bool().Draw(rt, "count partitions")
+			var planned writer.Result
+			var before map[string]contents
+			var told bool
+			if counted && !bad {
+				dry := o
+				dry.DryRun = true
+				before, told = contentsOf(rt, cat)
+				planned = mustLoad(t, cat, dry, rows...)
+			}
 			res, err := loadRows(t, cat, o, rows...)
 			if bad {
 				if !errors.Is(err, merge.ErrKey) {
@@ -286,6 +296,10 @@ func TestMergeAgainstAMap(t *testing.T) {
 			rowsNow := slices.Collect(maps.Values(model))
 			if now := scan(t, cat); !slices.Equal(now, sorted(rowsNow...)) {
 				rt.Fatalf("rows %v, want %v", now, sorted(rowsNow...))
+			}
+			if counted {
+				after, _ := contentsOf(rt, cat)
+				wantPartitions(rt, before, after, told, planned, res)
 			}
 			if res.Status == writer.Published {
 				if again, err := loadRows(t, cat, o, rows...); err != nil || again.Status != writer.Unchanged {

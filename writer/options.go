@@ -107,6 +107,8 @@ type Result struct {
 	// last plan is Matched.
 	Plan    *plan.Plan
 	Matched *merge.Plan
+	// Partitions are those in which Matched changes rows, in the order of their paths.
+	Partitions []Partition
 	// FilesRead are the data files whose keys a merge read, for all of its plans.
 	FilesRead int
 	// Carried are the files with the rows that were carried over from the files in Plan.Rewrite.

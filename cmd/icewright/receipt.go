@@ -117,7 +117,7 @@ func receiptText(r job.Receipt) string {
 			if name == "" {
 				name = "(whole table)"
 			}
-			rows = append(rows, []string{name, grouped(p.RowsBefore), grouped(p.RowsAfter)})
+			rows = append(rows, []string{name, known(p.RowsBefore), known(p.RowsAfter)})
 		}
 		b.WriteString(aligned("  ", rows, 1, 2))
 		if more := len(changed) - maxPartitions; more > 0 {
@@ -125,6 +125,14 @@ func receiptText(r job.Receipt) string {
 		}
 	}
 	return b.String()
+}
+
+// known is a number of rows, where a run knows it.
+func known(n *int64) string {
+	if n == nil {
+		return "unknown"
+	}
+	return grouped(*n)
 }
 
 // mergeText is what a merge did to rows.

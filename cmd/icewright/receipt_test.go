@@ -13,7 +13,7 @@ func TestReceiptText(t *testing.T) {
 	many := job.Receipt{Status: job.Published, Table: "a.t", Branch: "main", SnapshotID: &id, RowsWritten: 12_345, Seconds: 83.2, Attempts: 2}
 	for i := range 33 {
 		many.Partitions = append(many.Partitions, job.PartitionReceipt{
-			Partition: fmt.Sprintf("day=2024-01-%02d", i+1), RowsBefore: int64(i), RowsAfter: 1000, Changed: i < 31,
+			Partition: fmt.Sprintf("day=2024-01-%02d", i+1), RowsBefore: new(int64(i)), RowsAfter: new(int64(1000)), Changed: i < 31,
 		})
 	}
 	text := receiptText(many)
@@ -27,7 +27,7 @@ func TestReceiptText(t *testing.T) {
 		t.Errorf("got\n%s", text)
 	}
 
-	one := job.PartitionReceipt{RowsBefore: 3, RowsAfter: 1}
+	one := job.PartitionReceipt{RowsBefore: new(int64(3)), RowsAfter: new(int64(1))}
 	changed := one
 	changed.Changed = true
 	for want, r := range map[string]job.Receipt{
@@ -43,6 +43,11 @@ func TestReceiptText(t *testing.T) {
 			"  partition      rows before  rows after\n  (whole table)            3           1\n": {
 			Status: job.Published, RowsWritten: 1, Branch: "audit", SnapshotID: &id, RowsFiltered: 7, RowsRejected: 1,
 			RejectsFile: "bad/x.ndjson", TableCreated: true, Partitions: []job.PartitionReceipt{changed},
+		},
+		"published a.t: rows 1 inserted (snapshot 42), in 50ms\n  9 files considered, 8 pruned, 1 read, 0 rewritten\n" +
+			"  partition  rows before  rows after\n  day=1          unknown     unknown\n": {
+			Status: job.Published, Mode: job.Merge, RowsInserted: 1, SnapshotID: &id, FilesConsidered: 9, FilesPruned: 8, FilesRead: 1,
+			Partitions: []job.PartitionReceipt{{Partition: "day=1", FilesBefore: 9, Changed: true}},
 		},
 	} {
 		r.Table, r.Seconds = "a.t", 0.05

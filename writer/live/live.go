@@ -210,6 +210,36 @@ func (f *File) LeastRows() int64 {
 	return max(0, n)
 }
 
+// CertainRows is how many rows of a data file live, where its manifest entries tell: no deletes, a deletion vector, which
+// has the positions of all others in it, or position deletes in one file for this data file alone. (That such a file
+// names a row once is for its writer to see to.) ok is false where what it takes is to read the rows.
+func (f *File) CertainRows() (n int64, ok bool) {
+	var vector, own *File
+	others := 0
+	for _, d := range f.Deletes {
+		switch df := d.DataFile(); {
+		case df.ContentType() != iceberg.EntryContentPosDeletes:
+			return 0, false
+		case table.IsDeletionVector(df):
+			vector = d
+		case d.Target != "" && own == nil:
+			own = d
+		default:
+			others++
+		}
+	}
+	n = f.DataFile().Count()
+	switch {
+	case vector != nil:
+		n -= vector.DataFile().Count()
+	case others > 0:
+		return 0, false
+	case own != nil:
+		n -= own.DataFile().Count()
+	}
+	return n, n >= 0
+}
+
 // Removed are, in the order of the manifests, the data files that goes tells of and the delete files that
 // can then apply to none that stays. emptied says that all other data files of the snapshot are among
 // those that were read.

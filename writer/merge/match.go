@@ -37,8 +37,9 @@ type Match struct {
 	*live.File
 	Hits []Hit
 
-	filtered int  // row groups that a Bloom filter, or a look at each key, ruled out
-	read     bool // some of it was read
+	filtered int   // row groups that a Bloom filter, or a look at each key, ruled out
+	read     bool  // some of it was read
+	rows     int64 // that live, where they were counted; else -1
 
 	// old are the columns that updated rows keep, and oldOf the input rows that each of their rows is for.
 	old   []arrow.RecordBatch
@@ -66,6 +67,9 @@ func (m *Match) Stamp() string {
 	}
 	return fmt.Sprintf("%s\n%x", m.Origin(), h.Sum64())
 }
+
+// Moves tells that versions of a history stay, and get another end.
+func (m *Match) Moves() bool { return len(m.moves) > 0 }
 
 // Changes counts the hits by which rows go.
 func (m *Match) Changes() int {
@@ -109,6 +113,23 @@ type Plan struct {
 	Live *live.Files
 	// Versions are what else becomes of a history; nil where there is none.
 	Versions *Versions
+
+	counted map[*live.File]int64
+}
+
+// Counted is how many rows live of a file of Matches, which was read.
+func (p *Plan) Counted(m *Match) int64 {
+	n, _ := p.RowsOf(m.File)
+	return n
+}
+
+// RowsOf is how many rows of a data file of the snapshot live: what the manifests say for certain, or what was
+// counted when it was read. ok is false where neither tells.
+func (p *Plan) RowsOf(f *live.File) (n int64, ok bool) {
+	if n, ok = p.counted[f]; !ok {
+		n, ok = f.CertainRows()
+	}
+	return n, ok
 }
 
 // Unchanged tells that there is nothing to write and nothing to remove.
@@ -168,11 +189,11 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 			continue
 		}
 		if known, ok := m.seen[f.Origin()]; ok && reader.same(known) {
-			found[i] = &Match{File: f, Hits: known.Hits, old: known.old, oldOf: known.oldOf, placed: known.placed, history: m.in.history, versions: known.versions}
+			found[i] = &Match{File: f, Hits: known.Hits, old: known.old, oldOf: known.oldOf, rows: known.rows, placed: known.placed, history: m.in.history, versions: known.versions}
 			continue
 		}
 		p.Read++
-		found[i] = &Match{File: f, placed: &placed{}, history: m.in.history}
+		found[i] = &Match{File: f, rows: -1, placed: &placed{}, history: m.in.history}
 		fresh = append(fresh, found[i])
 	}
 	if m.in.history != nil {
@@ -203,8 +224,15 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 		slices.SortFunc(seen.Hits, func(a, b Hit) int { return cmp.Compare(a.Row, b.Row) })
 		m.seen[f.Origin()] = &seen
 	}
+	p.counted = map[*live.File]int64{}
 	for _, f := range found {
-		if f != nil && len(f.Hits)+len(f.moves) > 0 {
+		if f == nil {
+			continue
+		}
+		if f.rows >= 0 {
+			p.counted[f.File] = f.rows
+		}
+		if len(f.Hits)+len(f.moves) > 0 {
 			p.Matches = append(p.Matches, f)
 		}
 	}
@@ -370,7 +398,11 @@ func (r *reader) readFile(ctx context.Context, m *Match, k *part) error {
 		}
 		clear(found)
 		found = found[:1]
-		err = r.read(ctx, &found[0], whole(m), k)
+		sections = []section{whole(m)}
+		err = r.read(ctx, &found[0], sections[0], k)
+	}
+	if err == nil && len(sections) == 1 && sections[0].all {
+		m.rows = found[0].rows
 	}
 	for _, f := range found {
 		for _, h := range f.hits {
@@ -397,10 +429,11 @@ type section struct {
 	first       int64 // its first row's number
 	least, most int64 // how many rows it has
 	task        table.FileScanTask
+	all         bool // it is the whole file
 }
 
 func whole(m *Match) section {
-	return section{0, m.LeastRows(), m.DataFile().Count(), m.Task()}
+	return section{0, m.LeastRows(), m.DataFile().Count(), m.Task(), true}
 }
 
 // rowGroupsFrom is the size of files from which on it is worth a request to see which row groups are in reach.
@@ -430,7 +463,7 @@ func (r *reader) sections(ctx context.Context, m *Match) ([]section, error) {
 			return nil, err
 		}
 		if may {
-			out = append(out, section{g.First, g.Rows, g.Rows, g.Task})
+			out = append(out, section{g.First, g.Rows, g.Rows, g.Task, false})
 		} else {
 			ruledOut++
 		}
@@ -447,6 +480,7 @@ var errRows = errors.New("the rows that were read are not that many")
 
 // found is what a section was found to hold. Input of a hit is a row of the part that was looked for.
 type found struct {
+	rows  int64 // how many were read
 	hits  []Hit
 	old   []arrow.RecordBatch
 	oldOf [][]int32
@@ -519,6 +553,7 @@ func (r *reader) findHits(ctx context.Context, f *found, s section, k *part) err
 	if rows < s.least || rows > s.most {
 		return fmt.Errorf("%w: %d", errRows, rows)
 	}
+	f.rows = rows
 	return nil
 }
 

@@ -79,6 +79,7 @@ func (r *reader) readVersions(ctx context.Context, f *found, s section, k *part)
 	if rows < s.least || rows > s.most {
 		return fmt.Errorf("%w: %d", errRows, rows)
 	}
+	f.rows = rows
 	f.versions = r.in.near(f.versions, k)
 	return r.compareVersions(ctx, f, s, k)
 }
