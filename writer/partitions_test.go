@@ -175,4 +175,3 @@ func TestMergeTellsPartitionsOfTwoSpecs(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
-

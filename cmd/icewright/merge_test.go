@@ -14,9 +14,24 @@ import (
 )
 
 // Eight processes merge into the same rows at the same time, each counting in a column of its own: the sum of all
-// counters is what they counted, so no update was lost, whoever won which race. (writer has the same with
-// goroutines, on every format version.)
+// counters is what they counted, so no update was lost, whoever won which race, and whether a file was written anew or
+// had rows hidden in it. (writer has the same with goroutines, on every format version.)
 func TestEightProcessesMerge(t *testing.T) {
+	const cow, mor = job.CopyOnWrite, job.MergeOnRead
+	for _, c := range []struct {
+		name, version string
+		strategies    []job.Strategy // of the processes, in turn
+	}{
+		{"copy-on-write", "2", []job.Strategy{cow}},
+		{"merge-on-read, position deletes", "2", []job.Strategy{mor}},
+		{"both, position deletes", "2", []job.Strategy{cow, mor}},
+		{"both, deletion vectors", "3", []job.Strategy{mor, cow, mor}},
+	} {
+		t.Run(c.name, func(t *testing.T) { eightMerge(t, c.version, c.strategies) })
+	}
+}
+
+func eightMerge(t *testing.T, version string, strategies []job.Strategy) {
 	const writers, keys = 8, 40
 	b := newBench(t)
 	columns := "columns: {id: long!"
@@ -30,7 +45,7 @@ func TestEightProcessesMerge(t *testing.T) {
 	}
 	write("schema.yaml", columns+"}\n")
 	write("first.csv", "id\n0\n1\n2\n")
-	b.ok("load", "first.csv", "--table", "a.t", "--mode", "merge", "--key", "id", "--schema", "schema.yaml", "--partition-by", "bucket(4, id)")
+	b.ok("load", "first.csv", "--table", "a.t", "--mode", "merge", "--key", "id", "--schema", "schema.yaml", "--partition-by", "bucket(4, id)", "--format-version", version)
 	var commands [][]string
 	sum := 0
 	for w := range writers {
@@ -44,20 +59,28 @@ func TestEightProcessesMerge(t *testing.T) {
 		}
 		name := fmt.Sprintf("c%d.csv", w)
 		write(name, text.String())
-		commands = append(commands, []string{"load", name, "--table", "a.t", "--mode", "merge", "--key", "id", "--workers", "1"})
+		commands = append(commands, []string{
+			"load", name, "--table", "a.t", "--mode", "merge", "--key", "id", "--workers", "1",
+			"--strategy", string(strategies[w%len(strategies)]),
+		})
 	}
 	lost := 0
+	hid := map[job.Strategy]int64{}
 	var racing [][]string
 	for _, command := range commands {
 		racing = append(racing, append(slices.Clone(command), "--output", "json"))
 	}
 	for w, r := range b.race(racing...) {
-		if r.Status != job.Published || r.RowsWritten != keys*3/4 {
-			t.Errorf("writer %d: %s, %d rows written: %+v", w, r.Status, r.RowsWritten, r.Error)
+		if r.Status != job.Published || r.RowsWritten != keys*3/4 || r.Strategy != strategies[w%len(strategies)] {
+			t.Errorf("writer %d: %s by %s, %d rows written: %+v", w, r.Status, r.Strategy, r.RowsWritten, r.Error)
 		}
 		lost += r.Attempts - 1
+		hid[r.Strategy] += r.PositionsDeleted
 	}
-	t.Logf("%d races were lost", lost)
+	t.Logf("%d races were lost, %d positions were hidden", lost, hid[job.MergeOnRead])
+	if hid[job.CopyOnWrite] > 0 || slices.Contains(strategies, job.MergeOnRead) && hid[job.MergeOnRead] == 0 {
+		t.Errorf("hidden positions: %v", hid)
+	}
 	rows, err := csv.NewReader(strings.NewReader(b.ok("show", "a.t", "--output", "csv", "--limit", "1000"))).ReadAll()
 	if err != nil {
 		t.Fatal(err)
