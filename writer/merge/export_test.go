@@ -6,3 +6,32 @@ func RowGroupsOfAllFiles() (undo func()) {
 	rowGroupsFrom = 0
 	return func() { rowGroupsFrom = was }
 }
+
+// Held is what the input has in memory, in bytes: rows, and their keys or the pages of those that are spilled. What it
+// keeps of each row besides is in each.
+func (in *Input) Held() (bytes, each int64) {
+	bytes = in.store.bytes + in.now.held()
+	if in.all != nil {
+		bytes += 8 * int64(len(in.all.slots)) // its keys are those of in.now
+	}
+	if in.spool != nil {
+		for _, b := range in.spool.buckets {
+			bytes += int64(cap(b.buffer) + 16*cap(b.extents))
+		}
+	}
+	return bytes, int64(cap(in.dropped) + cap(in.deletes))
+}
+
+// EachPart tells the rows of the parts that are matched one after the other, and what one takes, in bytes.
+func (in *Input) EachPart(do func(rows int, bytes int64)) error {
+	return in.each(func(k *part) error {
+		do(k.len(), k.held()+8*int64(len(k.slots)))
+		return nil
+	})
+}
+
+func (k *keyed) held() int64 {
+	return int64(4*cap(k.rows)+16*(cap(k.prints)+cap(k.digests))) + k.latest.held() + k.newer.held()
+}
+
+func (a *ages) held() int64 { return int64(8*cap(a.numbers) + 16*cap(a.texts) + cap(a.null)) }

@@ -249,7 +249,7 @@ func (in *Input) key(rec arrow.RecordBatch, prints []fingerprint, absent []int) 
 		return nil
 	}
 	if in.spool == nil {
-		in.spool = &spool{dir: in.o.SpillDir}
+		in.spool = newSpool(in.o.SpillDir, in.o.Memory/2)
 	}
 	err := in.spool.add(&in.now)
 	in.now.clear()

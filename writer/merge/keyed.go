@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // keyed is what is known of some rows of the input while they are matched: parallel columns.
@@ -23,6 +24,13 @@ const keyedBytes = 4 + 16 + 16 + 8 + 8 + 24
 
 func (k *keyed) len() int { return len(k.rows) }
 
+// grow makes room for n rows more, so that no more than that is taken.
+func (k *keyed) grow(n int, latest, newer *ordered) {
+	k.rows, k.prints, k.digests = slices.Grow(k.rows, n), slices.Grow(k.prints, n), slices.Grow(k.digests, n)
+	k.latest.grow(n, latest)
+	k.newer.grow(n, newer)
+}
+
 func (k *keyed) clear() {
 	k.rows, k.prints, k.digests = k.rows[:0], k.prints[:0], k.digests[:0]
 	k.latest, k.newer = ages{}, ages{}
@@ -33,16 +41,24 @@ func (k *keyed) clear() {
 // has no name.
 type spool struct {
 	dir     string
+	page    int // bytes of a bucket that are written at once
 	file    *os.File
 	end     int64
 	buckets [buckets]bucket
 }
 
 const (
-	bucketBits  = 7
-	buckets     = 1 << bucketBits
-	bucketBytes = 32 << 10 // that are written at once
+	bucketBits = 7
+	buckets    = 1 << bucketBits
 )
+
+// newSpool returns an empty spool. The pages that wait to be full take an eighth of memory, or 4 MiB.
+func newSpool(dir string, memory int64) *spool {
+	return &spool{dir: dir, page: int(min(32<<10, max(512, memory/8/buckets)))}
+}
+
+// pageRow is what a row takes of a page, if no text is among its ages.
+const pageRow = 4 + 2*16 + 2*9
 
 type bucket struct {
 	rows    int
@@ -64,6 +80,9 @@ func (s *spool) add(k *keyed) error {
 	for i, f := range k.prints {
 		b := &s.buckets[bucketOf(f)]
 		b.rows++
+		if b.buffer == nil {
+			b.buffer = make([]byte, 0, s.page)
+		}
 		to := b.buffer
 		to = binary.LittleEndian.AppendUint32(to, uint32(k.rows[i]))
 		for _, v := range [...]fingerprint{f, k.digests[i]} {
@@ -73,7 +92,7 @@ func (s *spool) add(k *keyed) error {
 		to = k.latest.appendTo(to, i)
 		to = k.newer.appendTo(to, i)
 		b.buffer = to
-		if len(to) >= bucketBytes {
+		if len(to)+pageRow > s.page {
 			if err := s.flush(b); err != nil {
 				return err
 			}
@@ -121,6 +140,11 @@ func (s *spool) parts(rows int) (parts [][2]int) {
 
 // load appends the rows of some buckets to k. latest and newer say whether they have such ages.
 func (s *spool) load(k *keyed, part [2]int, latest, newer *ordered) error {
+	rows := 0
+	for i := part[0]; i < part[1]; i++ {
+		rows += s.buckets[i].rows
+	}
+	k.grow(rows, latest, newer)
 	for i := part[0]; i < part[1]; i++ {
 		b := &s.buckets[i]
 		var pieces []io.Reader

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -125,6 +126,17 @@ func floatOrder(f float64) int64 {
 		b = math.MinInt64 - b
 	}
 	return b
+}
+
+// grow makes room for those of n more rows of the column o; nil: none.
+func (a *ages) grow(n int, o *ordered) {
+	switch {
+	case o == nil:
+	case o.texts:
+		a.texts = slices.Grow(a.texts, n)
+	default:
+		a.numbers = slices.Grow(a.numbers, n)
+	}
 }
 
 // append takes the ages of n more rows in. Texts are copied: they lie in a batch that may go.
