@@ -314,6 +314,40 @@ func TestInsertAgainstAModel(t *testing.T) {
 	})
 }
 
+// 400,000 rows with one key, into a table with as many: were each compared with each, even once, the test would not
+// end within a run's time. It is not timed: it ends.
+func TestInsertOfOneKeyManyTimes(t *testing.T) {
+	const count = 400_000
+	cat := eventTable(t, 2, iceberg.PrimitiveTypes.TimestampTz, "")
+	tbl := current(t, cat)
+	var events []event
+	for i := range int64(count) {
+		at := i * 7_919 % count // in no order, neither of times nor of n
+		events = append(events, event{1, 25 * at, i * 104_729 % count / 2})
+	}
+	load := func(window time.Duration) writer.Result {
+		t.Helper()
+		o := writer.Options{Insert: &writer.Insert{Key: []string{"id"}, LatestBy: "n", EventTime: "ts", Window: window}, Publish: quick(), SpillDir: t.TempDir()}
+		res, err := writer.Load(t.Context(), cat, tbl, eventBatches(t, tbl.Schema(), 50_000, events), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	if res := load(24 * time.Hour); res.RowsInserted != count {
+		t.Errorf("%d rows are no copies, and %d were inserted", count, res.RowsInserted)
+	}
+	if res := load(24 * time.Hour); res.RowsUnchanged != count {
+		t.Errorf("%d rows are there, and %d were found", count, res.RowsUnchanged)
+	}
+	for i := range events {
+		events[i].n, events[i].hour = int64(i), events[i].hour%25_000
+	}
+	if res := load(math.MaxInt64); res.RowsUnchanged != 1 || res.DuplicatesDropped != count-1 {
+		t.Errorf("all rows are copies of one, and %d were found, %d dropped", res.RowsUnchanged, res.DuplicatesDropped)
+	}
+}
+
 // With a window only files are read that may hold a time within it, and none are read again that a lost race
 // leaves where they were.
 func TestInsertReadsTheWindow(t *testing.T) {

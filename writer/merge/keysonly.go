@@ -2,6 +2,7 @@ package merge
 
 import (
 	"slices"
+	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 )
@@ -13,6 +14,9 @@ type once struct {
 	part  *part
 	seen  []uint64 // a bit for each row of the part
 	times ages     // of the batch at hand, where there is a window
+	// left are, by the row that is found of a key, the rows of its kin that are not seen yet: each place has that of the
+	// first from there on, as far as it was looked for.
+	left map[int][]int32
 }
 
 // newOnce is nil where every hit matters.
@@ -37,15 +41,46 @@ func (o *once) hits(hits []Hit, at, inBatch int, row int64) []Hit {
 		return o.hit(hits, at, row)
 	}
 	m := o.times.moment(inBatch)
-	if o.in.window.near(o.part.newer.moment(at), m) {
-		hits = o.hit(hits, at, row)
-	}
-	for _, other := range o.part.others[at] {
-		if o.in.window.near(o.part.newer.moment(other), m) {
-			hits = o.hit(hits, other, row)
+	kin := o.part.kin[at]
+	if kin == nil {
+		if o.in.window.near(o.part.newer.moment(at), m) {
+			hits = o.hit(hits, at, row)
 		}
+		return hits
+	}
+	left := o.left[at]
+	if left == nil {
+		left = make([]int32, len(kin)+1)
+		for i := range left {
+			left[i] = int32(i)
+		}
+		if o.left == nil {
+			o.left = map[int][]int32{}
+		}
+		o.left[at] = left
+	}
+	// Those within the window are neighbours. However many rows of the table have the key, each of the kin is met once.
+	first := sort.Search(len(kin), func(i int) bool {
+		k := o.part.newer.moment(kin[i])
+		return k.null || !m.null && k.at >= o.in.window.before(m.at)
+	})
+	for i := leftFrom(left, first); int(i) < len(kin) && o.in.window.near(o.part.newer.moment(kin[i]), m); i = leftFrom(left, int(i)) {
+		hits = o.hit(hits, kin[i], row)
+		left[i] = i + 1
 	}
 	return hits
+}
+
+// leftFrom is the first place from at on that is left, and shortens the way to it.
+func leftFrom(left []int32, at int) int32 {
+	end := int32(at)
+	for left[end] != end {
+		end = left[end]
+	}
+	for i := int32(at); i != end; {
+		i, left[i] = left[i], end
+	}
+	return end
 }
 
 func (o *once) hit(hits []Hit, at int, row int64) []Hit {

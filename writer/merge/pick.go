@@ -10,9 +10,9 @@ import (
 type part struct {
 	keyed
 	*index
-	// others are the rows with the key of one that is found, which is not among them. Only with a window there
-	// are any: otherwise one row counts of each key.
-	others map[int][]int
+	// kin are the rows with the key of one that is found, itself among them, in the order of their times; where no other
+	// has its key there are none. Only with a window there are any: otherwise one row counts of each key.
+	kin    map[int][]int
 	number int     // which part of the input it is
 	chains *chains // of a history; the index then finds chains, and not rows
 }
@@ -48,12 +48,23 @@ func (in *Input) index(k *part) {
 	for i, row := range k.rows {
 		if in.dropped == nil || !in.dropped[row] {
 			if was := k.add(i); was >= 0 {
-				if k.others == nil {
-					k.others = map[int][]int{}
+				if k.kin == nil {
+					k.kin = map[int][]int{}
 				}
-				k.others[was] = append(k.others[was], i)
+				if k.kin[was] == nil {
+					k.kin[was] = []int{was}
+				}
+				k.kin[was] = append(k.kin[was], i)
 			}
 		}
+	}
+	k.byTime()
+}
+
+// byTime puts rows that share a key in the order of their times.
+func (k *part) byTime() {
+	for _, rows := range k.kin {
+		k.keyed.byTime(rows)
 	}
 }
 

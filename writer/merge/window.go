@@ -1,9 +1,11 @@
 package merge
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -175,29 +177,92 @@ func (p *picking) meet(k *keyed) *part {
 			twins[i] = twin{k.rows[at], k.newer.moment(at)}
 		}
 		in.twins = append(in.twins, twins)
-		groups[first] = slices.DeleteFunc(group, func(at int) bool { return at == first })
 	}
-	return &part{keyed: *k, index: x, others: groups}
+	all := &part{keyed: *k, index: x, kin: groups}
+	all.byTime()
+	return all
 }
 
-// tied notes the first two of a group that are near, as new, and differ, where neither is near a newer one, which
-// would go before both. The group is in order of LatestBy.
+// tied notes two of a group that are near, as new, and differ, where neither is near a newer one, which would go
+// before both: the newest such two, or of those as new the first. The group is in order of LatestBy.
+//
+// In the order of their times the rows near one are neighbours, so the newest of them is found as the window moves along. And
+// of rows as new, two that are near and differ are neighbours, or have such neighbours between them.
 func (p *picking) tied(k *keyed, group []int) {
-	near := func(i, j int) bool { return p.in.window.near(k.newer.moment(i), k.newer.moment(j)) }
-	newer := 0 // how many of the group are newer than the one at hand
-	covered := make([]bool, len(group))
+	class := make(map[int]int, len(group)) // how many steps of LatestBy a row is from the newest
 	for n, i := range group {
-		if n > 0 && k.latest.compare(i, &k.latest, group[n-1]) != 0 {
-			newer = n
-		}
-		covered[n] = slices.ContainsFunc(group[:newer], func(was int) bool { return near(i, was) })
-		for m := newer; m < n && !covered[n]; m++ {
-			if was := group[m]; !covered[m] && k.digests[i] != k.digests[was] && near(i, was) {
-				p.ties[k.rows[group[0]]] = [2]int32{min(k.rows[was], k.rows[i]), max(k.rows[was], k.rows[i])}
-				return
+		if n > 0 {
+			class[i] = class[group[n-1]]
+			if k.latest.compare(i, &k.latest, group[n-1]) != 0 {
+				class[i]++
 			}
 		}
 	}
+	times := slices.Clone(group)
+	timed := k.byTime(times)
+	newest := newestNear(p.in.window, k, times[:timed], class)
+	for _, i := range times[timed:] { // all near one another
+		newest = append(newest, class[i])
+	}
+	for n := timed; n < len(times); n++ {
+		newest[n] = slices.Min(newest[timed:])
+	}
+	last := make(map[int]int, len(group)) // by class, the row before that is not near a newer one
+	best, found := 0, [2]int32{}
+	for n, i := range times {
+		c := class[i]
+		if newest[n] < c {
+			continue
+		}
+		was, ok := last[c]
+		last[c] = i
+		if !ok || k.digests[i] == k.digests[was] || !p.in.window.near(k.newer.moment(i), k.newer.moment(was)) {
+			continue
+		}
+		pair := [2]int32{min(k.rows[was], k.rows[i]), max(k.rows[was], k.rows[i])}
+		if found == ([2]int32{}) || cmp.Or(cmp.Compare(c, best), cmp.Compare(pair[1], found[1]), cmp.Compare(pair[0], found[0])) < 0 {
+			best, found = c, pair
+		}
+	}
+	if found != ([2]int32{}) {
+		p.ties[k.rows[group[0]]] = found
+	}
+}
+
+// newestNear is, for each of some rows with a time, in that order, the least class among the rows within the window.
+func newestNear(w *window, k *keyed, rows []int, class map[int]int) []int {
+	newest := make([]int, len(rows))
+	var queue []int // places in rows, in order, each of a greater class than those before it
+	end := 0
+	for n, i := range rows {
+		at := k.newer.numbers[i]
+		for ; end < len(rows) && k.newer.numbers[rows[end]] <= w.after(at); end++ {
+			for len(queue) > 0 && class[rows[queue[len(queue)-1]]] >= class[rows[end]] {
+				queue = queue[:len(queue)-1]
+			}
+			queue = append(queue, end)
+		}
+		for k.newer.numbers[rows[queue[0]]] < w.before(at) {
+			queue = queue[1:]
+		}
+		newest[n] = class[rows[queue[0]]]
+	}
+	return newest
+}
+
+// byTime sorts rows of k by their times, those without one last, and tells how many have one.
+func (k *keyed) byTime(rows []int) (timed int) {
+	slices.SortFunc(rows, func(a, b int) int {
+		x, y := k.newer.moment(a), k.newer.moment(b)
+		switch {
+		case x.null != y.null && x.null:
+			return 1
+		case x.null != y.null:
+			return -1
+		}
+		return cmp.Or(cmp.Compare(x.at, y.at), cmp.Compare(a, b))
+	})
+	return sort.Search(len(rows), func(i int) bool { return k.newer.moment(rows[i]).null })
 }
 
 // crowd are moments no two of which are near: each has a stretch of time, one longer than the window, for itself.
