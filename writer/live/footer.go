@@ -80,13 +80,17 @@ type Chunk struct {
 	FilterLength int64 // with its header; 0 where the file doesn't say
 }
 
-// Filter reads the Bloom filter of a chunk; nil where it is of a kind that is not known.
-func (f *File) Filter(ctx context.Context, tbl *table.Table, c Chunk) (_ *bloom.Filter, err error) {
+func (f *File) open(ctx context.Context, tbl *table.Table) (iceio.File, error) {
 	fs, err := tbl.FS(ctx)
 	if err != nil {
 		return nil, err
 	}
-	in, err := fs.Open(f.DataFile().FilePath())
+	return fs.Open(f.DataFile().FilePath())
+}
+
+// Filter reads the Bloom filter of a chunk; nil where it is of a kind that is not known.
+func (f *File) Filter(ctx context.Context, tbl *table.Table, c Chunk) (_ *bloom.Filter, err error) {
+	in, err := f.open(ctx, tbl)
 	if err != nil {
 		return nil, err
 	}

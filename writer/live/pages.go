@@ -79,11 +79,7 @@ func (g *RowGroup) Indexed(id int) (bytes int64, ok bool) {
 // Pages are the pages of columns of a row group that are Indexed, by field id, in the order of their rows. A column
 // whose index makes no sense is left out.
 func (f *File) Pages(ctx context.Context, tbl *table.Table, g RowGroup, ids []int) (_ map[int][]Page, err error) {
-	fs, err := tbl.FS(ctx)
-	if err != nil {
-		return nil, err
-	}
-	in, err := fs.Open(f.DataFile().FilePath())
+	in, err := f.open(ctx, tbl)
 	if err != nil {
 		return nil, err
 	}
