@@ -23,6 +23,7 @@ import (
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/writer"
 	"github.com/icewright/icewright/writer/digest"
 	"github.com/icewright/icewright/writer/live"
 	"github.com/icewright/icewright/writer/stage"
@@ -138,8 +139,7 @@ func benchRows(ctx context.Context) (*catalog.Catalog, *table.Table, error) {
 // stageBare writes the rows of a file as `icewright load` does, with its bounds on memory.
 func stageBare(ctx context.Context, path string) (m measure, err error) {
 	const memory = 1 << 30
-	debug.SetMemoryLimit(memory)
-	debug.SetGCPercent(20)
+	writer.PaceCollector(memory)
 	cat, tbl, err := benchRows(ctx)
 	if err != nil {
 		return m, err
@@ -233,9 +233,7 @@ func writeInMemory(ctx context.Context, j childJob) (measure, error) {
 	start, user := time.Now(), userTime()
 	switch j.Writer {
 	case "stage":
-		// As the command does, beside the input.
-		debug.SetMemoryLimit(heapInUse() + memory)
-		debug.SetGCPercent(20)
+		writer.PaceCollector(heapInUse() + memory) // as the command does, beside the input
 		_, err = stage.Stage(ctx, tbl, asBatches(recs), stage.Options{Memory: memory, SpillDir: dir})
 	case "WriteRecords":
 		for _, err = range table.WriteRecords(ctx, tbl, recs[0].Schema(), asRecords(recs)) {

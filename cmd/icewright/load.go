@@ -1,7 +1,6 @@
 package main
 
 import (
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/job"
+	"github.com/icewright/icewright/writer"
 )
 
 // The headings of load's flags, in the order of a load: what comes in, which table it goes to,
@@ -76,10 +76,7 @@ schema of --schema or one that is inferred; from then on the table's schema deci
 			j.Warn = func(text string) { a.log.Warn(text) }
 			j.Note = func(text string) { a.log.Debug(text) }
 			j.Decided = func(source, text string) { a.log.Info(text, "source", source) }
-			// The writer counts its buffers; what the collector leaves lying between two rounds is
-			// kept inside the same budget by more rounds.
-			debug.SetMemoryLimit(j.Memory)
-			debug.SetGCPercent(gcPercent)
+			writer.PaceCollector(j.Memory)
 			reporter.start()
 			receipt, err := job.Load(cmd.Context(), j)
 			reporter.stop()
@@ -185,10 +182,6 @@ func inferenceFlags(f flagSet, j *job.Job) {
 func evolveFlag(f flagSet, j *job.Job) {
 	f.text(&j.Evolve, "evolve", "", "what may change in the table's schema, with the rows: `LIST` of add, widen and relax (default: nothing)")
 }
-
-// gcPercent trades a percent or two of the CPU for a quarter of the memory: most of what lives is
-// columns and pages, which hold no pointers and cost the collector nothing.
-const gcPercent = 20
 
 // logRun is a run in one line of the log, for those who ask with --verbose.
 func (a *app) logRun(r job.Receipt) {
