@@ -84,9 +84,10 @@ func (g *rowGroup) dropPages() {
 	}
 }
 
-// spill moves g's pages to the spill file.
-func (g *rowGroup) spill(to *spillFile) error {
-	var all []byte
+// spill moves g's pages to the spill file. buf is scratch space.
+func (g *rowGroup) spill(to *spillFile, buf *[]byte) error {
+	all := (*buf)[:0]
+	defer func() { *buf = all }()
 	for i := range g.chunks {
 		for _, b := range g.chunks[i].pages {
 			all = append(all, b.data...)

@@ -236,6 +236,7 @@ type sizes struct {
 	blocks    int64 // of that blocks
 	flying    int64 // runs on their way to a worker or with it
 	rowGroups int64 // pages, not written yet
+	pages     int64 // of these, those that stay in memory where there is a spill file
 	uploads   int64 // parts of files on their way to a store
 	streams   int   // files that are written while their rows come in
 }
@@ -249,6 +250,7 @@ func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
 		slab: min(tracked/16, mostSlab),
 		file: set.targetFileSize, segRows: set.rowGroupRows, uploads: memory / 8,
 	}
+	z.pages = min(z.rowGroups, mostPages)
 	z.rowGroup = max(minSegment, min(set.rowGroupSize, set.targetFileSize/2))
 	z.run = min(max(4<<20, int64(leaves)<<16), z.rowGroup, max(z.flying/4, minSegment))
 	z.runRows = min(set.pageRows*max(1, usualRun/set.pageRows), set.rowGroupRows)
@@ -264,6 +266,10 @@ func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
 	}
 	return z
 }
+
+// mostPages is how much of the pages of all partitions stays in memory. To write the others twice costs little, as they are compressed:
+// then five times the rows take no more memory than once.
+const mostPages = 48 << 20
 
 // mostSortUnit keeps the texts of a column within 32-bit offsets.
 const mostSortUnit = 1 << 30

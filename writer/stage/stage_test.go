@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -87,7 +88,7 @@ func (w *world) content(res *Result) [][]byte {
 // through the spill file. The bounds that decide where things end stay as they are.
 func (w *world) forceSpill(o Options, recs ...arrow.RecordBatch) *Result {
 	w.Helper()
-	return w.stageWith(o, func(s *staging) { s.plan.tracked, s.plan.blocks, s.plan.rowGroups = 0, 0, 0 }, recs...)
+	return w.stageWith(o, func(s *staging) { s.plan.tracked, s.plan.blocks, s.plan.rowGroups, s.plan.pages = 0, 0, 0, 0 }, recs...)
 }
 
 // stageWith stages with bounds that set has changed.
@@ -174,6 +175,45 @@ func TestSameBytesUnderPressure(t *testing.T) {
 	}
 	if got := w.content(w.forceSpill(Options{Memory: memory, SpillDir: t.TempDir()}, recs...)); !slices.EqualFunc(got, want, bytes.Equal) {
 		t.Error("spilling: other bytes")
+	}
+}
+
+// Pages are spilled before memory runs short, and where there is no place to spill them to they stay: the files are the same. It is
+// an error only where memory has no room for them.
+func TestPagesAreSpilledWhereTheyCanBe(t *testing.T) {
+	w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: "bucket(8, id)"})
+	rng := rand.New(rand.NewPCG(5, 6))
+	var recs []arrow.RecordBatch
+	for range 6 {
+		recs = append(recs, w.random(rng, 600))
+	}
+	defer release(recs)
+	nowhere := filepath.Join(t.TempDir(), "not", "there")
+	o := Options{Workers: 2, Memory: 4 << 20, SpillDir: nowhere}
+	kept := w.stage(o, recs...)
+	none := func(s *staging) { s.plan.pages = 0 }
+	o.SpillDir = t.TempDir()
+	spilled := w.stageWith(o, none, recs...)
+	if kept.BytesSpilled != 0 || spilled.BytesSpilled == 0 {
+		t.Errorf("%d and %d bytes were spilled", kept.BytesSpilled, spilled.BytesSpilled)
+	}
+	o.SpillDir = nowhere
+	for how, res := range map[string]*Result{"spilled": spilled, "without a spill file": w.stageWith(o, none, recs...)} {
+		if !slices.EqualFunc(w.content(res), w.content(kept), bytes.Equal) {
+			t.Errorf("%s: other bytes", how)
+		}
+	}
+	o, err := o.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newStaging(t.Context(), w.tbl, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.plan.pages, s.plan.rowGroups = 0, 0
+	if _, err = s.run(t.Context(), batches(recs...)); err == nil || !strings.Contains(err.Error(), "spill file") {
+		t.Errorf("without room for pages the error is %v, want one of the spill file", err)
 	}
 }
 

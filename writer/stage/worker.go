@@ -337,12 +337,15 @@ func (w *worker) drop(r *run) {
 }
 
 // hold keeps the pages of a row group until its file is written: in memory, or past the bound in
-// the spill file. The last of a partition will be written at once.
+// the spill file. Where there can be none, an empty container has no directory for it, the bound is what memory allows. The last of a
+// partition will be written at once.
 func (w *worker) hold(g *rowGroup, last bool) error {
 	size := g.inMemory()
-	if !last && w.encoded.Load()+size-g.counted > w.plan.rowGroups {
-		size = 0
-		if err := g.spill(w.spill); err != nil {
+	if after := w.encoded.Load() + size - g.counted; !last && after > w.plan.pages {
+		switch err := g.spill(w.spill, &w.buf); {
+		case err == nil:
+			size = 0
+		case after > w.plan.rowGroups:
 			return err
 		}
 	}
