@@ -28,7 +28,7 @@ type placed struct {
 // Doomed finds the positions of the rows that go under p, file by file in the order of p.Rewrites. tbl is what was
 // matched with. Errors wrap ErrTable where a file has no positions to be found.
 func (m *Matcher) Doomed(ctx context.Context, tbl *table.Table, p *Plan) ([]Doomed, error) {
-	r, err := m.in.newReader(tbl)
+	r, err := m.newReader(tbl)
 	if err != nil {
 		return nil, err
 	}

@@ -35,3 +35,21 @@ func (k *keyed) held() int64 {
 }
 
 func (a *ages) held() int64 { return int64(8*cap(a.numbers) + 16*cap(a.texts) + cap(a.null)) }
+
+// TellAfter has a column trusted after that many hits, whatever part of the rows they are in, until the returned function is called.
+func TellAfter(hits int) (undo func()) {
+	few, most, part := fewest, enough, share
+	fewest, enough, share = hits, hits, 1
+	return func() { fewest, enough, share = few, most, part }
+}
+
+// Told is the column that tells, "" where none does, and how many sections it did and did not tell all of.
+func (m *Matcher) Told() (column string, helped, failed int) {
+	if m.telling.column != nil {
+		column = m.telling.column.Name
+	}
+	return column, m.telling.helped, m.telling.failed
+}
+
+// Sampled is in how many sections hits were sampled.
+func (m *Matcher) Sampled() int { return m.telling.samples }

@@ -494,7 +494,10 @@ func (in *Input) Resident() int64 {
 	if in.spool != nil {
 		kept = int64(in.partRows()) // while a part is matched
 	}
-	each := int64(3)
+	each := int64(3) // an outcome, what is dropped and deleted
+	if in.compares() {
+		each += 4 // the hash of the column that tells
+	}
 	if in.history != nil {
 		each += 16 // when it is effective, and until when
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -85,11 +86,12 @@ func (m *Match) Changes() int {
 // Matcher matches one input with one table, snapshot after snapshot. It remembers what it found in a file
 // for as long as the file has the same delete files. It is for one goroutine.
 type Matcher struct {
-	in   *Input
-	seen map[string]*Match // by origin
+	in      *Input
+	seen    map[string]*Match // by origin
+	telling *telling
 }
 
-// NewMatcher returns a matcher for an input that is sealed.
+// NewMatcher returns a matcher for an input, which has to be sealed before it matches.
 func NewMatcher(in *Input) *Matcher { return &Matcher{in: in, seen: map[string]*Match{}} }
 
 // Plan is what the input means for a snapshot.
@@ -177,7 +179,7 @@ func (m *Matcher) Match(ctx context.Context, tbl *table.Table, base *table.Snaps
 		return nil, err
 	}
 	p := &Plan{Base: base, Live: files, Considered: len(files.Data)}
-	reader, err := m.in.newReader(tbl)
+	reader, err := m.newReader(tbl)
 	if err != nil {
 		return nil, err
 	}
@@ -317,10 +319,15 @@ type reader struct {
 	all     []string     // columns of the second
 	old     []string     // of these, those whose old values are wanted
 	compare []*iceberg.Schema
+	telling *telling
 }
 
-func (in *Input) newReader(tbl *table.Table) (*reader, error) {
-	r := &reader{in: in, tbl: live.WithLineage(tbl)}
+func (m *Matcher) newReader(tbl *table.Table) (*reader, error) {
+	in := m.in
+	if m.telling == nil {
+		m.telling = newTelling(in)
+	}
+	r := &reader{in: in, tbl: live.WithLineage(tbl), telling: m.telling}
 	schema := r.tbl.Schema()
 	r.keys = catalog.ReadableColumns(tbl, tbl.Schema(), in.lookedAt())
 	if in.o.KeysOnly {
@@ -430,10 +437,20 @@ type section struct {
 	least, most int64 // how many rows it has
 	task        table.FileScanTask
 	all         bool // it is the whole file
+	group       int  // the row group that it is, or begins with
+	file        *live.File
+}
+
+// cost is about what it takes to read a column of the section's file, in bytes.
+func (s section) cost(f iceberg.NestedField) int64 {
+	if size, ok := s.file.DataFile().ColumnSizes()[f.ID]; ok {
+		return size
+	}
+	return math.MaxInt64
 }
 
 func whole(m *Match) section {
-	return section{0, m.LeastRows(), m.DataFile().Count(), m.Task(), true}
+	return section{0, m.LeastRows(), m.DataFile().Count(), m.Task(), true, 0, m.File}
 }
 
 // rowGroupsFrom is the size of files from which on it is worth a request to see which row groups are in reach.
@@ -454,7 +471,7 @@ func (r *reader) sections(ctx context.Context, m *Match) ([]section, error) {
 	spec := r.tbl.Metadata().PartitionSpecByID(m.Partition.SpecID)
 	var out []section
 	ruledOut := 0
-	for _, g := range groups {
+	for i, g := range groups {
 		if r.in.within != nil && r.in.within.File(g.Facts, *spec, r.tbl.Schema()) == slice.None {
 			continue
 		}
@@ -463,7 +480,7 @@ func (r *reader) sections(ctx context.Context, m *Match) ([]section, error) {
 			return nil, err
 		}
 		if may {
-			out = append(out, section{g.First, g.Rows, g.Rows, g.Task, false})
+			out = append(out, section{g.First, g.Rows, g.Rows, g.Task, false, i, m.File})
 		} else {
 			ruledOut++
 		}
@@ -567,15 +584,37 @@ func (in *Input) nullAt(rec arrow.RecordBatch, row int) bool {
 	return false
 }
 
-// compareHits reads the other columns of a section with hits, and says what becomes of these.
+// compareHits says what becomes of the hits of a section. Of the other columns it reads what it takes: none where it does not
+// matter what rows say, one where that tells of all hits (telling.go), or all.
 func (r *reader) compareHits(ctx context.Context, f *found, s section, k *part) error {
-	in, all := r.in, f.hits
-	if len(r.all) == 0 {
-		for i := range all {
-			all[i].Outcome = in.outcome(int(k.rows[all[i].Input]), true, false)
+	var open []*Hit
+	for i := range f.hits {
+		h := &f.hits[i]
+		row := int(k.rows[h.Input])
+		if len(r.all) == 0 || r.in.newer == nil && r.in.isDelete(row) {
+			h.Outcome = r.in.outcome(row, true, false)
+		} else {
+			open = append(open, h)
 		}
+	}
+	if len(open) == 0 {
 		return nil
 	}
+	if column, ours := r.tells(ctx, s, open, k); column != nil {
+		var err error
+		if open, err = r.look(ctx, f, s, open, k, column, ours); err != nil {
+			return err
+		}
+		r.telling.looked(len(open))
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	return r.compareWhole(ctx, f, s, open, k)
+}
+
+// compareWhole compares the rows of hits in all columns.
+func (r *reader) compareWhole(ctx context.Context, f *found, s section, hits []*Hit, k *part) error {
 	hashers := make([]*digest.Hasher, len(r.compare))
 	for i, schema := range r.compare {
 		var err error
@@ -583,74 +622,95 @@ func (r *reader) compareHits(ctx context.Context, f *found, s section, k *part) 
 			return err
 		}
 	}
-	sums := make([][2][]uint64, len(hashers))
-	row, next := s.first, 0
-	for rec, err := range live.Rows(ctx, r.tbl, s.task, r.all) {
-		if err != nil {
+	var sums [2][]uint64
+	return r.eachWithHits(ctx, s, r.all, hits, func(rec arrow.RecordBatch, first int64, hits []*Hit) error {
+		if err := r.compareBatch(rec, first, hits, k, hashers, &sums); err != nil {
 			return err
 		}
-		end := next
-		for end < len(all) && all[end].Row < row+rec.NumRows() {
-			end++
-		}
-		err = func() error {
-			defer rec.Release()
-			hits := all[next:end]
-			if len(hits) == 0 {
-				return nil
-			}
-			if err := r.compareBatch(rec, row, hits, k, hashers, sums); err != nil {
-				return err
-			}
-			if len(r.old) == 0 {
-				return nil
-			}
-			return r.keepOld(f, rec, row, hits, k)
-		}()
-		if err != nil {
-			return err
-		}
-		next = end
-		row += rec.NumRows()
+		return r.keepOld(f, rec, first, hits, k)
+	})
+}
+
+// compareBatch settles the hits in rec, whose first row is row number first.
+func (r *reader) compareBatch(rec arrow.RecordBatch, first int64, hits []*Hit, k *part, hashers []*digest.Hasher, sums *[2][]uint64) error {
+	in := r.in
+	theirs, err := r.agesOf(rec)
+	if err != nil {
+		return err
 	}
-	if next != len(all) {
-		return fmt.Errorf("%w: %d, after more of them", errRows, row-s.first)
+	layouts := map[int]bool{}
+	for _, h := range hits {
+		layouts[in.layoutOf(int(k.rows[h.Input]))] = true
+	}
+	// Where few rows are hit, these are hashed, and not their neighbours.
+	compared, few := rec, len(hits)*fewHits < int(rec.NumRows())
+	if few {
+		if compared, err = picked(rec, first, hits); err != nil {
+			return err
+		}
+		defer compared.Release()
+	}
+	n := int(compared.NumRows())
+	sums[0], sums[1] = sized(sums[0], n), sized(sums[1], n)
+	for l := range layouts {
+		hashers[l].Rows(compared, sums[0], sums[1])
+		for i, h := range hits {
+			mine, at := int(h.Input), int(h.Row-first)
+			row := int(k.rows[mine])
+			if in.layoutOf(row) != l {
+				continue
+			}
+			if !few {
+				i = at
+			}
+			same := k.digests[mine] == fingerprint{sums[0][i], sums[1][i]}
+			h.Outcome = in.outcome(row, same, r.stale(k, mine, theirs, at))
+		}
 	}
 	return nil
 }
 
-// compareBatch settles the hits in rec, whose first row is row number first.
-func (r *reader) compareBatch(rec arrow.RecordBatch, first int64, hits []Hit, k *part, hashers []*digest.Hasher, sums [][2][]uint64) error {
-	in := r.in
-	n := int(rec.NumRows())
-	hashed := make([]bool, len(hashers))
-	var theirs ages
-	if in.newer != nil {
-		var err error
-		if theirs, err = in.newer.of(rec); err != nil {
-			return err
+// fewHits is how many rows a batch has for each hit, from which on it is cheaper to pick them.
+const fewHits = 32
+
+// picked are the rows of rec that were hit.
+func picked(rec arrow.RecordBatch, first int64, hits []*Hit) (arrow.RecordBatch, error) {
+	columns := make([]arrow.Array, 0, rec.NumCols())
+	defer func() {
+		for _, c := range columns {
+			c.Release()
 		}
+	}()
+	for _, c := range rec.Columns() {
+		arr, err := gather([]arrow.Array{c}, len(hits), func(i int) (int, int) { return 0, int(hits[i].Row - first) })
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, arr)
 	}
-	layouts := len(in.layouts)
-	for i := range hits {
-		h := &hits[i]
-		mine, at := int(h.Input), int(h.Row-first)
-		row := int(k.rows[mine])
-		l := 0
-		if layouts > 1 {
-			l = in.batches[in.batchOf(row)].layout
-		}
-		if !hashed[l] {
-			s := &sums[l]
-			s[0], s[1] = sized(s[0], n), sized(s[1], n)
-			hashers[l].Rows(rec, s[0], s[1])
-			hashed[l] = true
-		}
-		same := k.digests[mine] == fingerprint{sums[l][0][at], sums[l][1][at]}
-		stale := in.newer != nil && k.newer.compare(mine, &theirs, at) < 0
-		h.Outcome = in.outcome(row, same, stale)
+	return array.NewRecordBatch(rec.Schema(), columns, int64(len(hits))), nil
+}
+
+// layoutOf is the number of the layout that a row of the input has.
+func (in *Input) layoutOf(row int) int {
+	if len(in.layouts) == 1 {
+		return 0
 	}
-	return nil
+	return in.batches[in.batchOf(row)].layout
+}
+
+// agesOf says how new the rows of rec are; nil where that does not matter.
+func (r *reader) agesOf(rec arrow.RecordBatch) (*ages, error) {
+	if r.in.newer == nil {
+		return nil, nil
+	}
+	a, err := r.in.newer.of(rec)
+	return &a, err
+}
+
+// stale tells whether row mine of k is older than the row at place at of the table's.
+func (r *reader) stale(k *part, mine int, theirs *ages, at int) bool {
+	return theirs != nil && k.newer.compare(mine, theirs, at) < 0
 }
 
 // outcome is that of an input row that hit a row which says the same, or is newer.
@@ -667,7 +727,10 @@ func (in *Input) outcome(row int, same, stale bool) Outcome {
 }
 
 // keepOld adds the old values of the hits in rec that are Updated to f.
-func (r *reader) keepOld(f *found, rec arrow.RecordBatch, first int64, hits []Hit, k *part) error {
+func (r *reader) keepOld(f *found, rec arrow.RecordBatch, first int64, hits []*Hit, k *part) error {
+	if len(r.old) == 0 {
+		return nil
+	}
 	var rows []int
 	var of []int32
 	for _, h := range hits {

@@ -81,8 +81,8 @@ type Options struct {
 	Partitions func(schema *iceberg.Schema, spec iceberg.PartitionSpec) (Partitions, error)
 	// Memory bounds the bytes of the input that are kept in memory: half of it is for rows, half for their keys.
 	// What is past it goes to files in SpillDir; keys by their hash, and then they are matched part by part, each
-	// of which reads the keys of the table again. Three bytes a row stay, and 16 for each row that the table has a
-	// row for. The default, 0, is 512 MiB.
+	// of which reads the keys of the table again. Seven bytes a row stay, and 16 for each row that the table has a
+	// row for, or 24 while they are compared. The default, 0, is 512 MiB.
 	Memory int64
 	// SpillDir is where these files go. The default, "", is os.TempDir().
 	SpillDir string
