@@ -16,7 +16,7 @@ import (
 // a round would come every few megabytes. And what the process had before, rows to be loaded, takes next to no time to look at. So the
 // percentage is set anew after each round, by what the load has made live.
 func PaceCollector(memory int64) {
-	debug.SetMemoryLimit(memory)
+	debug.SetMemoryLimit(memory - memory/16) // the limit does not count the program itself, of which some 40 MiB are looked at
 	budget.Store(memory)
 	before.Store(liveHeap())
 	pace.Do(func() { runtime.SetFinalizer(new(round), repace) })
