@@ -322,11 +322,12 @@ func (in *Input) hasherOf(absent []int) (*digest.Hasher, error) {
 	return h, err
 }
 
-// comparedBy are the columns that tell whether a row without those of absent differs from another.
+// comparedBy are the columns that tell whether a row without those of absent differs from another. Those of the key are among
+// them, which are the same: where nothing else is left out, a row's digest is then the one that data files count.
 func (in *Input) comparedBy(absent []int) *iceberg.Schema {
 	var fields []iceberg.NestedField
 	for i, f := range in.schema.Fields() {
-		if !slices.Contains(absent, i) && !slices.Contains(in.o.Key, f.Name) && !slices.Contains(in.o.Ignore, f.Name) && !in.keepsHistory(f.Name) {
+		if !slices.Contains(absent, i) && !slices.Contains(in.o.Ignore, f.Name) && !in.keepsHistory(f.Name) {
 			fields = append(fields, f)
 		}
 	}

@@ -391,22 +391,11 @@ func (r *reader) readFile(ctx context.Context, m *Match, k *part) error {
 		return err
 	}
 	m.read = m.read || len(sections) > 0
-	found := make([]found, len(sections))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.in.o.Workers)
-	for i, s := range sections {
-		g.Go(func() error { return r.read(gctx, &found[i], s, k) })
-	}
-	err = g.Wait()
+	found, err := r.readSections(ctx, sections, k)
 	if errors.Is(err, errRows) && len(sections) > 1 {
 		// The footer's offsets are not what the scanner goes by: as a whole the file can be read.
-		for _, f := range found {
-			f.release()
-		}
-		clear(found)
-		found = found[:1]
 		sections = []section{whole(m)}
-		err = r.read(ctx, &found[0], sections[0], k)
+		found, err = r.readSections(ctx, sections, k)
 	}
 	if err == nil && len(sections) == 1 && sections[0].all {
 		m.rows = found[0].rows
@@ -429,6 +418,75 @@ func (r *reader) readFile(ctx context.Context, m *Match, k *part) error {
 			m.DataFile().FilePath(), m.DataFile().Count(), err)
 	}
 	return err
+}
+
+// readSections reads sections of one file. What it found is there without an error only.
+func (r *reader) readSections(ctx context.Context, sections []section, k *part) (all []found, err error) {
+	all = make([]found, len(sections))
+	defer func() {
+		if err != nil {
+			for _, f := range all {
+				f.release()
+			}
+			all = nil
+		}
+	}()
+	each := func(do func(context.Context, *found, section, *part) error) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(r.in.o.Workers)
+		for i, s := range sections {
+			g.Go(func() error { return do(ctx, &all[i], s, k) })
+		}
+		return g.Wait()
+	}
+	if r.in.history != nil {
+		return all, each(r.readVersions)
+	}
+	if err := each(r.findHits); err != nil {
+		return all, err
+	}
+	settle := r.compareHits
+	if r.in.o.KeysOnly {
+		settle = allUnchanged
+	} else if same, err := r.sameRows(ctx, all, sections, k); err != nil {
+		return all, err
+	} else if same {
+		settle = allUnchanged
+	}
+	return all, each(settle)
+}
+
+func allUnchanged(_ context.Context, f *found, _ section, _ *part) error {
+	for i := range f.hits {
+		f.hits[i].Outcome = Unchanged
+	}
+	return nil
+}
+
+// sameRows tells whether a file, which all of its rows were looked for in, has nothing but rows of the input as they are, by
+// the digest in its footer: one that an earlier run of the same input wrote. Then no other column has to be read.
+func (r *reader) sameRows(ctx context.Context, all []found, sections []section, k *part) (bool, error) {
+	in := r.in
+	if len(sections) == 0 || len(in.layouts) != 1 || len(in.layouts[0].absent) > 0 || len(in.o.Ignore) > 0 || in.deletes != nil {
+		return false, nil
+	}
+	file := sections[0].file
+	var sum digest.Sum
+	for _, f := range all {
+		for _, h := range f.hits {
+			d := k.digests[h.Input]
+			sum = sum.Add(digest.Sum{Rows: 1, Hi: d.hi, Lo: d.lo})
+		}
+	}
+	if sum.Rows == 0 || sum.Rows != file.DataFile().Count() || len(file.Deletes) > 0 {
+		return false, nil
+	}
+	known, err := live.Digests(ctx, r.tbl, []*live.File{file})
+	if err != nil {
+		return false, err
+	}
+	theirs, ok := known[file]
+	return ok && theirs == sum, nil
 }
 
 // section are neighbouring live rows of a file.
@@ -509,22 +567,6 @@ func (f *found) release() {
 	for _, rec := range f.old {
 		rec.Release()
 	}
-}
-
-func (r *reader) read(ctx context.Context, f *found, s section, k *part) error {
-	if r.in.history != nil {
-		return r.readVersions(ctx, f, s, k)
-	}
-	if err := r.findHits(ctx, f, s, k); err != nil || len(f.hits) == 0 {
-		return err
-	}
-	if r.in.o.KeysOnly {
-		for i := range f.hits {
-			f.hits[i].Outcome = Unchanged
-		}
-		return nil
-	}
-	return r.compareHits(ctx, f, s, k)
 }
 
 func (r *reader) named(f *live.File, err error) error {

@@ -55,7 +55,7 @@ func newTelling(in *Input) *telling {
 	t := &telling{in: in}
 	for i, f := range in.schema.Fields() {
 		_, primitive := f.Type.(iceberg.PrimitiveType)
-		if primitive && !slices.ContainsFunc(in.layouts, func(l layout) bool { _, ok := l.compared.FindFieldByID(f.ID); return !ok }) {
+		if primitive && !slices.Contains(in.o.Key, f.Name) && !slices.ContainsFunc(in.layouts, func(l layout) bool { _, ok := l.compared.FindFieldByID(f.ID); return !ok }) {
 			t.candidates = append(t.candidates, candidate{NestedField: f, typ: in.arrow.Field(i).Type})
 		}
 	}
