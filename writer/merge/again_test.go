@@ -34,14 +34,7 @@ func TestRunAgainReadsKeysAlone(t *testing.T) {
 	if res, err := load(); err != nil || res.RowsInserted != 2000 {
 		t.Fatalf("%d inserted, %v", res.RowsInserted, err)
 	}
-	tbl, err := cat.LoadTable(t.Context(), ident)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := live.Read(t.Context(), tbl, tbl.CurrentSnapshot(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tbl, files := liveFiles(t, cat)
 	fs, err := tbl.FS(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package merge
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -12,7 +11,6 @@ import (
 
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/writer/digest"
-	"github.com/icewright/icewright/writer/live"
 )
 
 // Two rows that differ in one column differ, whatever the others say. Where changes bring new values to a column, a time of change
@@ -311,31 +309,4 @@ func (r *reader) look(ctx context.Context, f *found, s section, hits []*Hit, k *
 		return r.keepOld(f, rec, first, told, k)
 	})
 	return open, err
-}
-
-// eachWithHits reads columns of a section, and gives the batches with some of hits to do; first is the number of their first row.
-func (r *reader) eachWithHits(ctx context.Context, s section, columns []string, hits []*Hit, do func(rec arrow.RecordBatch, first int64, hits []*Hit) error) error {
-	row := s.first
-	for rec, err := range live.Rows(ctx, r.tbl, s.task, columns) {
-		if err != nil {
-			return err
-		}
-		end := 0
-		for end < len(hits) && hits[end].Row < row+rec.NumRows() {
-			end++
-		}
-		if end > 0 {
-			err = do(rec, row, hits[:end])
-		}
-		hits = hits[end:]
-		row += rec.NumRows()
-		rec.Release()
-		if err != nil {
-			return err
-		}
-	}
-	if len(hits) > 0 {
-		return fmt.Errorf("%w: %d, after more of them", errRows, row-s.first)
-	}
-	return nil
 }

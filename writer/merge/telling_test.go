@@ -89,6 +89,20 @@ func ordersTable(t testing.TB, version int, files ...[]order) (*catalog.Catalog,
 	return cat, tbl
 }
 
+// liveFiles are those of the table.
+func liveFiles(t testing.TB, cat *catalog.Catalog) (*table.Table, *live.Files) {
+	t.Helper()
+	tbl, err := cat.LoadTable(t.Context(), ident)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := live.Read(t.Context(), tbl, tbl.CurrentSnapshot(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tbl, files
+}
+
 // matched is what an input means for a table, and what it would write: all rows, as texts.
 func matched(t testing.TB, tbl *table.Table, o merge.Options, batches []func() arrowconv.Batch) (plan *merge.Plan, written []string, m *merge.Matcher) {
 	t.Helper()
@@ -359,23 +373,17 @@ func TestSampleHasTheTypesOfTheInput(t *testing.T) {
 	}
 	rec := b.NewRecordBatch()
 	cat := testcat.New(t)
-	tbl, _, err := cat.CreateTable(t.Context(), ident, catalog.TableSpec{Schema: all})
+	made, _, err := cat.CreateTable(t.Context(), ident, catalog.TableSpec{Schema: all})
 	if err != nil {
 		t.Fatal(err)
 	}
 	in := func(yield func(arrowconv.Batch, error) bool) {
 		yield(arrowconv.Batch{RecordBatch: rec, Source: "in", FirstRow: 1}, nil)
 	}
-	if _, err := writer.Load(t.Context(), cat, tbl, in, writer.Options{ReplaceTable: true}); err != nil {
+	if _, err := writer.Load(t.Context(), cat, made, in, writer.Options{ReplaceTable: true}); err != nil {
 		t.Fatal(err)
 	}
-	if tbl, err = cat.LoadTable(t.Context(), ident); err != nil {
-		t.Fatal(err)
-	}
-	files, err := live.Read(t.Context(), tbl, tbl.CurrentSnapshot(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tbl, files := liveFiles(t, cat)
 	var ids []int
 	for _, f := range fields {
 		ids = append(ids, f.ID)
@@ -409,14 +417,7 @@ func TestSampleOfASpoiltFile(t *testing.T) {
 				file[at] ^= 0x55
 			}
 		})
-		tbl, err := cat.LoadTable(t.Context(), ident)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files, err := live.Read(t.Context(), tbl, tbl.CurrentSnapshot(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tbl, files := liveFiles(t, cat)
 		for id, arr := range files.Data[0].Sample(t.Context(), tbl, 0, 100, []int{1, 2}) {
 			if arr.Len() > 100 {
 				t.Errorf("byte %d: column %d has %d rows", at, id, arr.Len())

@@ -91,6 +91,15 @@ func (w *world) forceSpill(o Options, recs ...arrow.RecordBatch) *Result {
 	return w.stageWith(o, func(s *staging) { s.plan.tracked, s.plan.blocks, s.plan.rowGroups, s.plan.pages = 0, 0, 0, 0 }, recs...)
 }
 
+// randomBatches are six batches of 600 rows.
+func (w *world) randomBatches(seed *rand.PCG) (recs []arrow.RecordBatch) {
+	rng := rand.New(seed)
+	for range 6 {
+		recs = append(recs, w.random(rng, 600))
+	}
+	return recs
+}
+
 // stageWith stages with bounds that set has changed.
 func (w *world) stageWith(o Options, set func(*staging), recs ...arrow.RecordBatch) *Result {
 	w.Helper()
@@ -157,11 +166,7 @@ func TestSameBytesWhateverTheTiming(t *testing.T) {
 // Partitions that press on the memory are encoded early, and when depends on the rows alone, too.
 func TestSameBytesUnderPressure(t *testing.T) {
 	w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: "bucket(8, id)"})
-	rng := rand.New(rand.NewPCG(3, 4))
-	var recs []arrow.RecordBatch
-	for range 6 {
-		recs = append(recs, w.random(rng, 600))
-	}
+	recs := w.randomBatches(rand.NewPCG(3, 4))
 	defer release(recs)
 	const memory = 4 << 20
 	want := w.content(w.stage(Options{Workers: 1, Memory: memory}, recs...))
@@ -182,11 +187,7 @@ func TestSameBytesUnderPressure(t *testing.T) {
 // an error only where memory has no room for them.
 func TestPagesAreSpilledWhereTheyCanBe(t *testing.T) {
 	w := newWorld(t, catalog.TableSpec{Schema: everyType(), PartitionBy: "bucket(8, id)"})
-	rng := rand.New(rand.NewPCG(5, 6))
-	var recs []arrow.RecordBatch
-	for range 6 {
-		recs = append(recs, w.random(rng, 600))
-	}
+	recs := w.randomBatches(rand.NewPCG(5, 6))
 	defer release(recs)
 	nowhere := filepath.Join(t.TempDir(), "not", "there")
 	o := Options{Workers: 2, Memory: 4 << 20, SpillDir: nowhere}
