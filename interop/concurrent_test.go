@@ -190,9 +190,7 @@ func TestSignalledLoadsCleanUp(t *testing.T) {
 						t.Fatalf("the load stages no file\n%s", &p.stderr)
 					}
 				}
-				if err := p.Process.Signal(signal); err != nil {
-					t.Fatal(err)
-				}
+				p.signal(t, signal)
 				if got := p.end(t); got != code {
 					t.Errorf("exit code %d, want %d\n%s", got, code, &p.stderr)
 				}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/apache/iceberg-go"
@@ -237,6 +238,35 @@ func (p *process) end(t testing.TB) int {
 		t.Fatalf("%s: %v", strings.Join(p.Args, " "), err)
 	}
 	return p.ProcessState.ExitCode()
+}
+
+// stand stops the process where it is, and returns once it stands: a signal that was sent is not one that has come, and
+// on a busy machine its other threads run on for a while.
+func (p *process) stand(t testing.TB) {
+	t.Helper()
+	p.signal(t, syscall.SIGSTOP)
+	var is syscall.WaitStatus
+	for !is.Stopped() {
+		if _, err := syscall.Wait4(p.Process.Pid, &is, syscall.WUNTRACED, nil); err != nil && err != syscall.EINTR {
+			t.Fatal(err)
+		}
+		if is.Exited() || is.Signaled() {
+			t.Fatalf("%s ended before it could be stopped\n%s", strings.Join(p.Args, " "), &p.stderr)
+		}
+	}
+}
+
+// goOn lets a process that stands run on.
+func (p *process) goOn(t testing.TB) {
+	t.Helper()
+	p.signal(t, syscall.SIGCONT)
+}
+
+func (p *process) signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (p *process) receipt(t testing.TB) receipt {

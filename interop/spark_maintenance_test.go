@@ -5,7 +5,6 @@ package interop
 import (
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -165,16 +164,12 @@ func TestSparkExpiresAndZombiesAreFenced(t *testing.T) {
 	args := []string{"--schema", l.put(t, "schema.yaml", events("", 0, 0).schema()), "--partition-by", "event_date"}
 	l.load(t, table, l.put(t, "first.csv", events("2024-01-15", 20, 1).csv()), args...)
 	p, staged, release := l.staging(t, table, l.put(t, "zombie.csv", events("2024-01-15", 20, 2).csv()), args...)
-	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	p.stand(t)
 	release()
 	newer := events("2024-01-15", 20, 3)
 	l.load(t, table, l.put(t, "newer.csv", newer.csv()), args...)
 	l.spark(t, "spark35", table, "CALL default.system.expire_snapshots(table => '{name}', older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1)")
-	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	p.goOn(t)
 	if code := p.end(t); code != 5 || !strings.Contains(p.stderr.String(), "superseded") && !strings.Contains(p.stdout.String(), "superseded") {
 		t.Errorf("the zombie ends with exit code %d\n%s\n%s", code, &p.stderr, &p.stdout)
 	}

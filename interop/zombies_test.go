@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,16 +24,8 @@ import (
 // zombie is a load that stands still, stopped by SIGSTOP, and goes on once its retry has ended.
 type zombie struct {
 	*process
-	t testing.TB
 	// wake lets it go on from where it stopped.
 	wake func()
-}
-
-func (z *zombie) signal(s syscall.Signal) {
-	z.t.Helper()
-	if err := z.Process.Signal(s); err != nil {
-		z.t.Fatal(err)
-	}
 }
 
 // stoppedBeforeStaging starts a load of text that has seen the table and waits for its rows.
@@ -45,15 +36,15 @@ func stoppedBeforeStaging(t testing.TB, l *lake, text string, args []string) *zo
 		t.Fatal(err)
 	}
 	defer in.Close()
-	z := &zombie{process: l.startWith(t, in, args...), t: t}
+	z := &zombie{process: l.startWith(t, in, args...)}
 	for deadline := time.Now().Add(time.Minute); !strings.Contains(z.stderr.String(), `"progress":"stage"`); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the load does not begin\n%s", &z.stderr)
 		}
 	}
-	z.signal(syscall.SIGSTOP)
+	z.stand(t)
 	z.wake = func() {
-		z.signal(syscall.SIGCONT)
+		z.goOn(t)
 		_, _ = out.WriteString(text)
 		out.Close()
 	}
@@ -94,17 +85,17 @@ func stoppedAtTheCatalog(t testing.TB, l *lake, method string, nth int64, source
 		}
 		pass()
 	})
-	z := &zombie{process: through.start(t, append([]string{"load", source}, args[2:]...)...), t: t}
+	z := &zombie{process: through.start(t, append([]string{"load", source}, args[2:]...)...)}
 	select {
 	case <-held:
 	case <-time.After(time.Minute):
 		t.Fatalf("no %s of the table came\n%s", method, &z.stderr)
 	}
-	z.signal(syscall.SIGSTOP)
+	z.stand(t)
 	z.wake = func() {
 		close(release) // the request gets through while its sender still stands
 		time.Sleep(200 * time.Millisecond)
-		z.signal(syscall.SIGCONT)
+		z.goOn(t)
 	}
 	return z
 }
@@ -114,7 +105,7 @@ func stoppedAtThePoint(t testing.TB, l *lake, point, source string, args []strin
 	t.Helper()
 	heeding := *l
 	heeding.program, heeding.env = heeds(t).path, []string{fault.HoldAt + "=" + point}
-	z := &zombie{process: heeding.start(t, append([]string{"load", source}, args[2:]...)...), t: t}
+	z := &zombie{process: heeding.start(t, append([]string{"load", source}, args[2:]...)...)}
 	held := filepath.Join(l.dir, fault.Held)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		if _, err := os.Stat(held); err == nil {
@@ -124,11 +115,11 @@ func stoppedAtThePoint(t testing.TB, l *lake, point, source string, args []strin
 			t.Fatalf("the load does not come to %q\n%s", point, &z.stderr)
 		}
 	}
-	z.signal(syscall.SIGSTOP)
+	z.stand(t)
 	if err := os.Remove(held); err != nil {
 		t.Fatal(err)
 	}
-	z.wake = func() { z.signal(syscall.SIGCONT) }
+	z.wake = func() { z.goOn(t) }
 	return z
 }
 
@@ -243,16 +234,16 @@ func TestZombieThatHoldsTheRow(t *testing.T) {
 			hold := newHolder(t, server.Port, "UPDATE")
 			bounded := l.through(server, hold)
 			bounded.flags[1] += c.bounds
-			z := &zombie{process: bounded.start(t, loadArgs(table, "stale.csv", args...)...), t: t}
+			z := &zombie{process: bounded.start(t, loadArgs(table, "stale.csv", args...)...)}
 			select {
 			case <-hold.held:
 			case <-time.After(time.Minute):
 				t.Fatalf("the load does not come to its COMMIT\n%s", &z.stderr)
 			}
-			z.signal(syscall.SIGSTOP)
+			z.stand(t)
 			wake := func() {
 				close(hold.release)
-				z.signal(syscall.SIGCONT)
+				z.goOn(t)
 			}
 
 			direct := *l
