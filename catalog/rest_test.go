@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/internal/pace"
 )
 
 // restServer is a REST catalog that answers as the test says, and counts.
@@ -31,7 +33,7 @@ type restServer struct {
 	seen []*http.Request
 }
 
-func newRESTServer(t *testing.T) *restServer {
+func newRESTServer(t testing.TB) *restServer {
 	s := &restServer{config: `{"defaults":{},"overrides":{}}`}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -72,7 +74,7 @@ func (s *restServer) requests(part string) (found []*http.Request) {
 }
 
 // metadata is that of a table such as a server keeps.
-func metadata(t *testing.T) []byte {
+func metadata(t testing.TB) []byte {
 	t.Helper()
 	m, err := table.NewMetadata(eventsSchema, nil, table.UnsortedSortOrder, "s3://bucket/lake/events", iceberg.Properties{"format-version": "2"})
 	if err != nil {
@@ -97,7 +99,7 @@ func load(ctx context.Context, c *catalog.Catalog) error {
 	return err
 }
 
-func wantClass(t *testing.T, what string, err, want error) {
+func wantClass(t testing.TB, what string, err, want error) {
 	t.Helper()
 	if err == nil {
 		t.Errorf("%s: no error, want %v", what, want)
@@ -169,9 +171,12 @@ func TestRESTStatusClasses(t *testing.T) {
 	}
 }
 
-func TestRESTBrokenWires(t *testing.T) {
+func TestRESTBrokenWires(t *testing.T) { pace.Any(t, restBrokenWires) }
+
+func restBrokenWires(t testing.TB, pace int) {
 	s := newRESTServer(t)
-	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"rest.client.socket-timeout-ms": "250"}})
+	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"rest.client.socket-timeout-ms": strconv.Itoa(250 * pace)}})
+	patient := open(t, catalog.Config{URI: s.URL})
 
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -187,7 +192,7 @@ func TestRESTBrokenWires(t *testing.T) {
 	start := time.Now()
 	wantClass(t, "no answer", commit(t.Context(), c), catalog.ErrUnknownState)
 	wantClass(t, "no answer", load(t.Context(), c), catalog.ErrTransient)
-	if d := time.Since(start); d > 5*time.Second {
+	if d := time.Since(start); d > time.Duration(pace)*5*time.Second {
 		t.Errorf("waited %v", d)
 	}
 
@@ -203,13 +208,14 @@ func TestRESTBrokenWires(t *testing.T) {
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	err := load(ctx, c)
+	err := load(ctx, patient)
 	if !errors.Is(err, context.DeadlineExceeded) || catalog.ClassOf(err) != nil {
 		t.Errorf("load: %v", err)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
-	time.AfterFunc(20*time.Millisecond, cancel)
-	err = commit(ctx, c)
+	defer cancel()
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cancel(); <-release })
+	err = commit(ctx, patient)
 	wantClass(t, "cancelled commit", err, catalog.ErrUnknownState)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("commit: %v", err)

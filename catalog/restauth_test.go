@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/internal/pace"
 )
 
 // oauthServer is a REST catalog that gives tokens and takes none but those that are
@@ -42,7 +44,7 @@ type grant struct {
 	auth string
 }
 
-func newOAuthServer(t *testing.T) *oauthServer {
+func newOAuthServer(t testing.TB) *oauthServer {
 	s := &oauthServer{config: `{"defaults":{},"overrides":{}}`, good: map[string]time.Time{}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
@@ -173,12 +175,15 @@ func TestRESTGrants(t *testing.T) {
 }
 
 // A given token is exchanged for a new one before it ends, unless that is switched off.
-func TestRESTGivenTokenIsExchanged(t *testing.T) {
+func TestRESTGivenTokenIsExchanged(t *testing.T) { pace.Any(t, givenTokenIsExchanged) }
+
+func givenTokenIsExchanged(t testing.TB, pace int) {
 	for _, enabled := range []string{"", "false"} {
 		s := newOAuthServer(t)
 		s.good["mine"] = time.Now().AddDate(1, 0, 0)
-		c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"token": "mine", "token-expires-in-ms": "1000", "token-refresh-enabled": enabled}})
-		time.Sleep(550 * time.Millisecond)
+		life := strconv.Itoa(1000 * pace)
+		c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"token": "mine", "token-expires-in-ms": life, "token-refresh-enabled": enabled}})
+		time.Sleep(time.Duration(pace) * 550 * time.Millisecond)
 		wantClass(t, "load", load(t.Context(), c), catalog.ErrNotFound)
 		switch {
 		case enabled == "false" && len(s.grants) == 0:
@@ -192,11 +197,13 @@ func TestRESTGivenTokenIsExchanged(t *testing.T) {
 }
 
 // A run outlasts its tokens: a new one is there before the old one ends.
-func TestRESTTokensAreRenewedInTime(t *testing.T) {
+func TestRESTTokensAreRenewedInTime(t *testing.T) { pace.Any(t, tokensAreRenewedInTime) }
+
+func tokensAreRenewedInTime(t testing.TB, pace int) {
 	s := newOAuthServer(t)
-	s.life = 0.2
+	s.life = 0.2 * float64(pace)
 	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"credential": "me:hush"}})
-	for end := time.Now().Add(700 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Duration(pace) * 700 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		wantClass(t, "load", load(t.Context(), c), catalog.ErrNotFound)
 	}
 	if s.denied != 0 || len(s.grants) < 4 {
@@ -205,13 +212,15 @@ func TestRESTTokensAreRenewedInTime(t *testing.T) {
 }
 
 // What is given for a token's life counts where the server tells none.
-func TestRESTLifetimeThatIsGiven(t *testing.T) {
+func TestRESTLifetimeThatIsGiven(t *testing.T) { pace.Any(t, lifetimeThatIsGiven) }
+
+func lifetimeThatIsGiven(t testing.TB, pace int) {
 	s := newOAuthServer(t)
 	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{
-		"auth.type": "oauth2", "auth.oauth2.client_id": "me", "auth.oauth2.client_secret": "hush", "auth.oauth2.expires_in": "1",
+		"auth.type": "oauth2", "auth.oauth2.client_id": "me", "auth.oauth2.client_secret": "hush", "auth.oauth2.expires_in": strconv.Itoa(pace),
 	}})
 	_ = load(t.Context(), c)
-	time.Sleep(600 * time.Millisecond)
+	time.Sleep(time.Duration(pace) * 600 * time.Millisecond)
 	_ = load(t.Context(), c)
 	if len(s.grants) != 2 || s.denied != 0 {
 		t.Errorf("%d tokens, %d refused", len(s.grants), s.denied)
@@ -280,14 +289,16 @@ func TestRESTRefreshTokens(t *testing.T) {
 
 // A token endpoint that is away for a moment hurts nobody whose token is still good,
 // and is a transient error to the others.
-func TestRESTTokenEndpointAway(t *testing.T) {
+func TestRESTTokenEndpointAway(t *testing.T) { pace.Any(t, tokenEndpointAway) }
+
+func tokenEndpointAway(t testing.TB, pace int) {
 	s := newOAuthServer(t)
-	s.life = 4
+	s.life = float64(pace)
 	c := open(t, catalog.Config{URI: s.URL, Props: iceberg.Properties{"credential": "me:hush"}})
 	s.mu.Lock()
 	s.refuse = func(url.Values) bool { return true }
 	s.mu.Unlock()
-	time.Sleep(2100 * time.Millisecond)
+	time.Sleep(time.Duration(pace) * 525 * time.Millisecond)
 	wantClass(t, "load", load(t.Context(), c), catalog.ErrNotFound)
 	if len(s.grants) != 2 {
 		t.Errorf("%d tokens were asked for", len(s.grants))

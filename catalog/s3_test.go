@@ -43,7 +43,7 @@ type s3Server struct {
 
 // newS3 starts a server with the bucket "bucket". With ICEWRIGHT_S3 (an endpoint, a
 // key and a secret, separated by spaces) the server is a real one behind a proxy.
-func newS3(t *testing.T) *s3Server {
+func newS3(t testing.TB) *s3Server {
 	t.Helper()
 	for _, k := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_S3_ENDPOINT", "AWS_PROFILE"} {
 		t.Setenv(k, "")

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +22,7 @@ import (
 	iceio "github.com/apache/iceberg-go/io"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/internal/pace"
 	"github.com/icewright/icewright/internal/testcert"
 )
 
@@ -33,7 +35,7 @@ type wire struct {
 	requests []*http.Request
 }
 
-func newWire(t *testing.T, secure *testcert.Authority) *wire {
+func newWire(t testing.TB, secure *testcert.Authority) *wire {
 	t.Helper()
 	cleanAWS(t)
 	s := &wire{}
@@ -66,7 +68,7 @@ func newWire(t *testing.T, secure *testcert.Authority) *wire {
 }
 
 // cleanAWS takes away what the machine says about AWS.
-func cleanAWS(t *testing.T) {
+func cleanAWS(t testing.TB) {
 	t.Helper()
 	for _, k := range []string{
 		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_S3_ENDPOINT",
@@ -100,7 +102,7 @@ func (s *wire) take() []*http.Request {
 	return out
 }
 
-func openProps(t *testing.T, props iceberg.Properties) iceio.WriteFileIO {
+func openProps(t testing.TB, props iceberg.Properties) iceio.WriteFileIO {
 	t.Helper()
 	fsys, err := catalog.OpenIO(t.Context(), props, "s3://bucket/x")
 	if err != nil {
@@ -348,7 +350,9 @@ func TestS3Addressing(t *testing.T) {
 }
 
 // What passes is waited for, with a bound, and what outlasts it is a transient error.
-func TestS3Retries(t *testing.T) {
+func TestS3Retries(t *testing.T) { pace.Any(t, s3Retries) }
+
+func s3Retries(t testing.TB, pace int) {
 	s := newWire(t, nil)
 	slow := func(w http.ResponseWriter) {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -360,7 +364,7 @@ func TestS3Retries(t *testing.T) {
 		"502":      func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) },
 		"504":      func(w http.ResponseWriter) { w.WriteHeader(http.StatusGatewayTimeout) },
 		"reset":    func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
-		"still":    func(http.ResponseWriter) { time.Sleep(120 * time.Millisecond) },
+		"still":    func(http.ResponseWriter) { time.Sleep(time.Duration(pace) * 120 * time.Millisecond) },
 		"a 400": func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = io.WriteString(w, "<Error><Code>RequestTimeout</Code></Error>")
@@ -386,7 +390,7 @@ func TestS3Retries(t *testing.T) {
 			t.Setenv("AWS_RETRY_MODE", c.mode)
 			patience := "30"
 			if name == "still" {
-				patience = "0.06"
+				patience = fmt.Sprint(0.06 * float64(pace))
 			}
 			fsys := openProps(t, s.props(append(c.props, "s3.retry.max-wait-ms", "2", "s3.request-timeout", patience)...))
 			for _, outlasts := range []bool{false, true} {

@@ -25,7 +25,7 @@ var eventsSchema = iceberg.NewSchema(0,
 	iceberg.NestedField{ID: 3, Name: "ts", Type: iceberg.PrimitiveTypes.TimestampTz},
 )
 
-func open(t *testing.T, cfg catalog.Config) *catalog.Catalog {
+func open(t testing.TB, cfg catalog.Config) *catalog.Catalog {
 	t.Helper()
 	c, err := catalog.Open(t.Context(), cfg)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/icewright/icewright/catalog"
 	"github.com/icewright/icewright/internal/fault"
+	"github.com/icewright/icewright/internal/pace"
 )
 
 // keyMaker is a catalog that makes a new key for each load of its table, and a store
@@ -53,7 +54,7 @@ func (k *keyMaker) makeKey(prefix string) map[string]string {
 	}
 }
 
-func newKeyMaker(t *testing.T, life time.Duration) *keyMaker {
+func newKeyMaker(t testing.TB, life time.Duration) *keyMaker {
 	k := &keyMaker{restServer: newRESTServer(t), store: newS3(t), life: life, keys: map[string]madeKey{}, used: map[string]string{}}
 	meta := metadata(t)
 	k.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -103,7 +104,7 @@ func newKeyMaker(t *testing.T, life time.Duration) *keyMaker {
 	return k
 }
 
-func (k *keyMaker) fs(t *testing.T, cfg catalog.Config) iceio.WriteFileIO {
+func (k *keyMaker) fs(t testing.TB, cfg catalog.Config) iceio.WriteFileIO {
 	t.Helper()
 	cfg.URI = k.URL
 	c := open(t, cfg)
@@ -120,14 +121,16 @@ func (k *keyMaker) fs(t *testing.T, cfg catalog.Config) iceio.WriteFileIO {
 
 // A file that is longer in the writing than three keys live is written, with the
 // storage that was opened at the start.
-func TestVendedKeysAreRenewed(t *testing.T) {
+func TestVendedKeysAreRenewed(t *testing.T) { pace.Any(t, vendedKeysAreRenewed) }
+
+func vendedKeysAreRenewed(t testing.TB, pace int) {
 	for name, tell := range map[string]func(k *keyMaker) func() (map[string]string, map[string]map[string]string){
 		"storage-credentials": func(*keyMaker) func() (map[string]string, map[string]map[string]string) { return nil },
 		"config": func(k *keyMaker) func() (map[string]string, map[string]map[string]string) {
 			return func() (map[string]string, map[string]map[string]string) { return k.makeKey("/bucket"), nil }
 		},
 	} {
-		k := newKeyMaker(t, 500*time.Millisecond)
+		k := newKeyMaker(t, time.Duration(pace)*500*time.Millisecond)
 		k.answer = tell(k)
 		fsys := k.fs(t, catalog.Config{})
 		w, err := fsys.Create("s3://bucket/long")
@@ -138,7 +141,7 @@ func TestVendedKeysAreRenewed(t *testing.T) {
 			if _, err := w.Write(random(9 * mib)); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			time.Sleep(400 * time.Millisecond)
+			time.Sleep(time.Duration(pace) * 400 * time.Millisecond)
 		}
 		if err := w.Close(); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -219,17 +222,19 @@ func TestVendedKeysThatEndEarly(t *testing.T) {
 // The other way round: with a catalog that is away, the keys do until they end, and
 // then there is nothing to be had. This is what the test above would see without
 // renewal.
-func TestVendedKeysEnd(t *testing.T) {
-	k := newKeyMaker(t, 800*time.Millisecond)
+func TestVendedKeysEnd(t *testing.T) { pace.Any(t, vendedKeysEnd) }
+
+func vendedKeysEnd(t testing.TB, pace int) {
+	k := newKeyMaker(t, time.Duration(pace)*800*time.Millisecond)
 	fsys := k.fs(t, catalog.Config{})
 	k.mu.Lock()
 	k.broken = true
 	k.mu.Unlock()
-	time.Sleep(500 * time.Millisecond) // past half their life
+	time.Sleep(time.Duration(pace) * 500 * time.Millisecond) // past half their life
 	if err := fsys.WriteFile("s3://bucket/a", []byte("a")); err != nil {
 		t.Errorf("while the keys are good: %v", err)
 	}
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(time.Duration(pace) * 400 * time.Millisecond)
 	err := fsys.WriteFile("s3://bucket/b", []byte("b"))
 	if c := catalog.ClassOf(catalog.Classify(err)); c != catalog.ErrTransient && c != catalog.ErrUnknownState || strings.Contains(fmt.Sprint(err), "hush") {
 		t.Errorf("after their end: %v is %v", err, c)
@@ -272,16 +277,18 @@ func TestVendedKeysByPrefix(t *testing.T) {
 }
 
 // A client whose clock goes wrong goes by the server's.
-func TestVendedKeysAndAWrongClock(t *testing.T) {
+func TestVendedKeysAndAWrongClock(t *testing.T) { pace.Any(t, vendedKeysAndAWrongClock) }
+
+func vendedKeysAndAWrongClock(t testing.TB, pace int) {
 	for _, skew := range []time.Duration{time.Hour, -time.Hour} {
-		k := newKeyMaker(t, 3*time.Second)
+		k := newKeyMaker(t, time.Duration(pace)*3*time.Second)
 		k.skew = skew
 		fsys := k.fs(t, catalog.Config{})
 		for range 4 {
 			if err := fsys.WriteFile("s3://bucket/a", []byte("a")); err != nil {
 				t.Errorf("%v: %v", skew, err)
 			}
-			time.Sleep(time.Second)
+			time.Sleep(time.Duration(pace) * time.Second)
 		}
 		if k.made < 2 || k.made > 5 || len(k.denied) > 0 {
 			t.Errorf("%v: %d keys, refused %q", skew, k.made, k.denied)
