@@ -9,12 +9,14 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,15 +161,33 @@ func TestS3UploadsThroughFaults(t *testing.T) {
 // store, doctor says so, and a rerun does the work.
 func TestS3KilledUpload(t *testing.T) {
 	s := minio(t)
-	proxy := fault.Proxy(t, s.Endpoint, "write #2 to #4 is slow")
+	target, err := url.Parse(s.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host
+	}}
+	held, gone := make(chan struct{}), make(chan struct{})
+	var ends atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") && ends.Add(1) == 1 {
+			close(held) // the parts are there, and the request that makes a file of them never comes
+			<-gone
+			panic(http.ErrAbortHandler)
+		}
+		upstream.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	defer close(gone)
 	l := storeLake(t, s, proxy.URL)
 	table := l.table(t)
 	in := l.noise(t, 3, 200_000)
 	p := l.start(t, loadArgs(table, in, "--partition-by", "p")...)
-	for begun := time.Now(); l.unfinished(t) == 0; time.Sleep(20 * time.Millisecond) {
-		if time.Since(begun) > time.Minute {
-			t.Fatal("no upload is seen")
-		}
+	select {
+	case <-held:
+	case <-time.After(time.Minute):
+		t.Fatalf("no upload comes to its end\n%s", &p.stderr)
 	}
 	_ = p.Process.Kill()
 	_ = p.end(t)

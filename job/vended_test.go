@@ -18,6 +18,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/icewright/icewright/catalog"
+	"github.com/icewright/icewright/internal/pace"
 	"github.com/icewright/icewright/internal/testcat"
 )
 
@@ -33,7 +34,7 @@ type keyedStore struct {
 	used   map[string]map[string]bool // keys by bucket
 }
 
-func newKeyedStore(t *testing.T, life time.Duration) *keyedStore {
+func newKeyedStore(t testing.TB, life time.Duration) *keyedStore {
 	s := &keyedStore{life: life, ends: map[string]time.Time{}, used: map[string]map[string]bool{"landing": {}, "lake": {}}}
 	inner := gofakes3.New(s3mem.New()).Server()
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,13 +79,15 @@ func (s *keyedStore) vend() (config iceberg.Properties, keys map[string]iceberg.
 
 // A load that lasts longer than two keys live lands, and with the key that it began
 // with alone it does not. What it reads from S3 it reads with the user's key.
-func TestLoadOutlastsVendedKeys(t *testing.T) {
+func TestLoadOutlastsVendedKeys(t *testing.T) { pace.Any(t, loadOutlastsVendedKeys) }
+
+func loadOutlastsVendedKeys(t testing.TB, pace int) {
 	for _, k := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_S3_ENDPOINT", "AWS_PROFILE"} {
 		t.Setenv(k, "")
 	}
 	const rows = 15*20_000 + 1
 	for _, renewed := range []bool{true, false} {
-		store := newKeyedStore(t, time.Second)
+		store := newKeyedStore(t, time.Duration(pace)*time.Second)
 		client, err := catalog.S3Client(t.Context(), store.props("root"))
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +134,7 @@ func TestLoadOutlastsVendedKeys(t *testing.T) {
 				for range 20_000 {
 					fmt.Fprintf(feed, "pipe,%d\n", noise.Int64())
 				}
-				time.Sleep(200 * time.Millisecond)
+				time.Sleep(time.Duration(pace) * 200 * time.Millisecond)
 			}
 		}()
 		made := len(store.ends)

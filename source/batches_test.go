@@ -236,11 +236,11 @@ func TestBatchesCancel(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			time.AfterFunc(50*time.Millisecond, cancel)
-			objects, err := Resolve(ctx, []string{"-"}, Options{Stdin: in})
+			objects, err := Resolve(t.Context(), []string{"-"}, Options{Stdin: in})
 			if err != nil {
 				t.Fatal(err)
 			}
+			time.AfterFunc(50*time.Millisecond, cancel)
 			_, err = collect(ctx, objects, arrowconv.Options{Format: arrowconv.NDJSON, ChunkBytes: 16}, false)
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)

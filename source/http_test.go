@@ -77,10 +77,10 @@ func (s *fileServer) serve(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(text))
 }
 
-// options have waits that a test can wait for.
+// options have waits that a test can wait for. A body may give nothing for as long as a machine may stand still.
 func (s *fileServer) options(t testing.TB) Options {
 	c := newHTTPClient()
-	c.base, c.stall = time.Millisecond, 200*time.Millisecond
+	c.base, c.stall = time.Millisecond, time.Minute
 	t.Cleanup(c.client.CloseIdleConnections)
 	return Options{http: c}
 }
@@ -133,7 +133,7 @@ func stalls(s *fileServer, w http.ResponseWriter, r *http.Request) bool {
 	_ = http.NewResponseController(w).Flush()
 	select {
 	case <-r.Context().Done():
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 	}
 	panic(http.ErrAbortHandler)
 }
@@ -206,6 +206,7 @@ func TestFaultyHTTP(t *testing.T) {
 		want   string      // the error; "" is none
 		class  error
 		log    string // the ranges that were asked for
+		stalls bool   // 200 ms without a byte are too many, also those of a busy machine: what the log begins with counts
 	}{
 		{name: "nothing", log: "|bytes=0-0"},
 		{name: "503, then fine", faults: []httpFault{status(503), status(502), status(429), status(408)}, log: "|||||bytes=0-0"},
@@ -231,15 +232,15 @@ func TestFaultyHTTP(t *testing.T) {
 		{name: "no ETag, broken", header: map[string]string{"ETag": ""}, faults: []httpFault{breaksAfter(300_000)}, want: "broke off after 300000 of 2097160 bytes, and without an ETag or a Last-Modified", class: catalog.ErrTransient},
 		{name: "Last-Modified", header: map[string]string{"ETag": "", "Last-Modified": "Mon, 15 Jan 2024 10:00:00 GMT"}, faults: []httpFault{breaksAfter(300_000)}},
 		{name: "weak ETag and no more, broken", header: map[string]string{"ETag": `W/"1"`}, faults: []httpFault{breaksAfter(300_000)}, want: "broke off after 300000", class: catalog.ErrTransient},
-		{name: "stalled", faults: []httpFault{stalls}, want: "changed while it was being read: it had 2097160 bytes and now has 1000000", class: arrowconv.ErrInput},
-		{name: "stalled in the middle", faults: []httpFault{func(_ *fileServer, w http.ResponseWriter, r *http.Request) bool {
+		{name: "stalled", stalls: true, faults: []httpFault{stalls}, want: "changed while it was being read: it had 2097160 bytes and now has 1000000", class: arrowconv.ErrInput},
+		{name: "stalled in the middle", stalls: true, faults: []httpFault{func(_ *fileServer, w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("ETag", etagOf(text))
 			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 			_, _ = io.WriteString(w, text[:1000])
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 			return true
-		}}, log: "|bytes=1000-|bytes=0-0"},
+		}}, log: "|bytes=1000-|bytes="},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			noLeaks(t)
@@ -247,7 +248,11 @@ func TestFaultyHTTP(t *testing.T) {
 			if c.header != nil {
 				s.header = c.header
 			}
-			object := resolveOne(t, s.URL+"/a.csv", s.options(t))
+			o := s.options(t)
+			object := resolveOne(t, s.URL+"/a.csv", o)
+			if c.stalls {
+				o.http.stall = 200 * time.Millisecond
+			}
 			s.take()
 			s.faults = c.faults
 			got, _, err := slurp(t, object)
@@ -265,7 +270,7 @@ func TestFaultyHTTP(t *testing.T) {
 			for _, r := range s.take() {
 				log = append(log, strings.TrimPrefix(r, "GET /a.csv "))
 			}
-			if got := strings.Join(log, "|"); c.log != "" && got != c.log {
+			if got := strings.Join(log, "|"); c.log != "" && got != c.log && !(c.stalls && strings.HasPrefix(got, c.log)) {
 				t.Errorf("asked for %s, want %s", got, c.log)
 			}
 		})

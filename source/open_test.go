@@ -61,7 +61,7 @@ func noLeaks(t testing.TB) {
 	t.Helper()
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
-		for range 200 {
+		for range 3000 {
 			if runtime.NumGoroutine() <= before {
 				return
 			}
@@ -354,7 +354,7 @@ func TestStdinCancel(t *testing.T) {
 			if !errors.Is(err, cause) && !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
 			}
-			if since := time.Since(start); since > 5*time.Second {
+			if since := time.Since(start); since > 30*time.Second {
 				t.Errorf("it took %s", since)
 			}
 		})

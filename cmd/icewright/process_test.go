@@ -450,14 +450,18 @@ func zipped(t *testing.T, text string) []byte {
 // its parent's in it.)
 func watchPeak(pid int) func() int64 {
 	done, result := make(chan struct{}), make(chan int64)
+	hwm := regexp.MustCompile(`VmHWM:\s*(\d+) kB`)
+	look := func() (n int64) {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if m := hwm.FindSubmatch(text); m != nil {
+			n, _ = strconv.ParseInt(string(m[1]), 10, 64)
+		}
+		return n
+	}
+	most := look() // at once: the process may be quicker than what follows
 	go func() {
-		var most int64
 		for {
-			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-			if m := regexp.MustCompile(`VmHWM:\s*(\d+) kB`).FindSubmatch(text); m != nil {
-				n, _ := strconv.ParseInt(string(m[1]), 10, 64)
-				most = max(most, n)
-			}
+			most = max(most, look())
 			select {
 			case <-done:
 				result <- most

@@ -109,7 +109,7 @@ func (w *world) nothingLeft(dir string, goroutines int) {
 		w.Errorf("spill directory holds %v (%v), want nothing", left, err)
 	}
 	for wait := 0; runtime.NumGoroutine() > goroutines; wait++ {
-		if wait > 100 {
+		if wait > 3000 {
 			w.Errorf("%d goroutines, before %d", runtime.NumGoroutine(), goroutines)
 			return
 		}
