@@ -1,18 +1,14 @@
 package digest
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
-	"math/bits"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/extensions"
 	"github.com/apache/iceberg-go"
-	"github.com/zeebo/xxh3"
 
 	"github.com/icewright/icewright/variant"
 )
@@ -42,7 +38,7 @@ type Hasher struct {
 
 	fields  []iceberg.NestedField
 	byID    map[int]iceberg.NestedField
-	seeds   map[int]seed
+	seeds   map[int]*seed
 	hi, lo  []uint64
 	scratch [][2][]uint64
 	texts   map[int]*hashes
@@ -53,7 +49,7 @@ type Hasher struct {
 
 // NewHasher returns a Hasher for batches of schema. Errors wrap ErrType.
 func NewHasher(schema *iceberg.Schema) (*Hasher, error) {
-	h := &Hasher{byID: map[int]iceberg.NestedField{}, seeds: map[int]seed{}}
+	h := &Hasher{byID: map[int]iceberg.NestedField{}, seeds: map[int]*seed{}}
 	for _, f := range schema.Fields() {
 		if f.ID == iceberg.RowIDFieldID || f.ID == iceberg.LastUpdatedSequenceNumberFieldID {
 			continue // where a row comes from is not what it says
@@ -96,15 +92,15 @@ func (h *Hasher) SumOf(rec arrow.RecordBatch, inside func(row int) bool) Sum {
 	n := int(rec.NumRows())
 	h.hi, h.lo = resize(h.hi, n), resize(h.lo, n)
 	h.Rows(rec, h.hi, h.lo)
+	if inside == nil {
+		return sumAll(h.hi, h.lo)
+	}
 	var s Sum
-	var carry uint64
 	for i := range h.lo {
-		if inside != nil && !inside(i) {
-			continue
+		if inside(i) {
+			s.Rows++
+			add(&s.Hi, &s.Lo, h.hi[i], h.lo[i])
 		}
-		s.Rows++
-		s.Lo, carry = bits.Add64(s.Lo, h.lo[i], 0)
-		s.Hi, _ = bits.Add64(s.Hi, h.hi[i], carry)
 	}
 	return s
 }
@@ -119,9 +115,7 @@ func (h *Hasher) Rows(rec arrow.RecordBatch, hi, lo []uint64) {
 			h.column(id, rec.Column(i), hi, lo)
 		}
 	}
-	for i := range hi {
-		hi[i], lo[i] = finalise(hi[i], lo[i])
-	}
+	finaliseAll(hi, lo)
 }
 
 func (h *Hasher) fieldID(f arrow.Field) (int, bool) {
@@ -147,15 +141,7 @@ func (h *Hasher) column(id int, arr arrow.Array, hi, lo []uint64) {
 	switch a := arr.(type) {
 	case *array.Null:
 	case *array.Boolean:
-		for i := range hi {
-			if a.IsValid(i) {
-				v := uint64(0)
-				if a.Value(i) {
-					v = 1
-				}
-				addWord(s, v, &hi[i], &lo[i])
-			}
-		}
+		booleans(s, a, hi, lo)
 	case *array.Int8:
 		integers(s, a, a.Int8Values(), hi, lo)
 	case *array.Int16:
@@ -175,23 +161,11 @@ func (h *Hasher) column(id int, arr arrow.Array, hi, lo []uint64) {
 	case *array.Float64:
 		floats(s, a, a.Float64Values(), hi, lo)
 	case *array.Decimal32:
-		for i := range hi {
-			if a.IsValid(i) {
-				addWide(s, int64(a.Value(i)), &hi[i], &lo[i])
-			}
-		}
+		narrowDecimals(s, a, a.Values(), hi, lo)
 	case *array.Decimal64:
-		for i := range hi {
-			if a.IsValid(i) {
-				addWide(s, int64(a.Value(i)), &hi[i], &lo[i])
-			}
-		}
+		narrowDecimals(s, a, a.Values(), hi, lo)
 	case *array.Decimal128:
-		for i, v := range a.Values() {
-			if a.IsValid(i) {
-				addPair(s, uint64(v.HighBits()), v.LowBits(), &hi[i], &lo[i])
-			}
-		}
+		wideDecimals(s, a, a.Values(), hi, lo)
 	case *array.String:
 		varlen(s, a, a.ValueOffsets(), a.ValueBytes(), hi, lo)
 	case *array.Binary:
@@ -235,47 +209,6 @@ func (h *Hasher) column(id int, arr arrow.Array, hi, lo []uint64) {
 	}
 }
 
-func integers[T ~int8 | ~int16 | ~int32 | ~int64](s seed, a arrow.Array, values []T, hi, lo []uint64) {
-	if a.NullN() == 0 {
-		for i, v := range values {
-			addWord(s, uint64(int64(v)), &hi[i], &lo[i])
-		}
-		return
-	}
-	for i, v := range values {
-		if a.IsValid(i) {
-			addWord(s, uint64(int64(v)), &hi[i], &lo[i])
-		}
-	}
-}
-
-func floats[T ~float32 | ~float64](s seed, a arrow.Array, values []T, hi, lo []uint64) {
-	const nan = 0x7ff8000000000000
-	for i, v := range values {
-		if a.IsValid(i) {
-			word := math.Float64bits(float64(v))
-			if v != v { // every NaN alike
-				word = nan
-			}
-			addWord(s, word, &hi[i], &lo[i])
-		}
-	}
-}
-
-// varlen hashes values that lie one after the other: data starts at offsets[0].
-func varlen[O int32 | int64](s seed, a arrow.Array, offsets []O, data []byte, hi, lo []uint64) {
-	if len(offsets) == 0 {
-		return
-	}
-	base := offsets[0]
-	noNulls := a.NullN() == 0
-	for i := range hi {
-		if noNulls || a.IsValid(i) {
-			addBytes(s, data[offsets[i]-base:offsets[i+1]-base], &hi[i], &lo[i])
-		}
-	}
-}
-
 // hashes are those of the values of a dictionary.
 type hashes struct {
 	of     arrow.ArrayData
@@ -294,24 +227,23 @@ func (h *Hasher) dictionary(id int, a *array.Dictionary, hi, lo []uint64) {
 		}
 		h.texts[id] = values
 	}
-	noNulls := a.NullN() == 0
-	if places, ok := a.Indices().(*array.Int32); ok {
-		for i, k := range places.Int32Values() {
-			if noNulls || a.IsValid(i) {
+	places, fast := a.Indices().(*array.Int32)
+	for p := presentIn(a); p.next(); {
+		if !fast {
+			for i := p.from; i < p.to; i++ {
+				k := a.GetValueIndex(i)
 				add(&hi[i], &lo[i], values.hi[k], values.lo[k])
 			}
+			continue
 		}
-		return
-	}
-	for i := range hi {
-		if noNulls || a.IsValid(i) {
-			k := a.GetValueIndex(i)
+		hi, lo := hi[p.from:p.to], lo[p.from:p.to]
+		for i, k := range places.Int32Values()[p.from:p.to] {
 			add(&hi[i], &lo[i], values.hi[k], values.lo[k])
 		}
 	}
 }
 
-func (h *Hasher) variants(s seed, a *extensions.VariantArray, hi, lo []uint64) {
+func (h *Hasher) variants(s *seed, a *extensions.VariantArray, hi, lo []uint64) {
 	var metadata, value arrow.TypedArray[[]byte]
 	if !a.IsShredded() {
 		metadata, value = a.Metadata(), a.UntypedValues()
@@ -336,180 +268,4 @@ func (h *Hasher) variants(s seed, a *extensions.VariantArray, hi, lo []uint64) {
 		h.both = append(append(h.both[:0], m...), v...)
 		addBytes(s, h.both, &hi[i], &lo[i])
 	}
-}
-
-func (h *Hasher) structure(s seed, id int, a *array.Struct, hi, lo []uint64) {
-	fhi, flo, done := h.borrow(a.Len())
-	defer done()
-	st := a.DataType().(*arrow.StructType)
-	for k := range st.NumFields() {
-		if child, ok := h.childID(id, st.Field(k)); ok {
-			h.column(child, a.Field(k), fhi, flo)
-		}
-	}
-	// Fields of a null struct may hold anything.
-	for i := range hi {
-		if a.IsValid(i) {
-			add(&hi[i], &lo[i], fhi[i], flo[i])
-			addWord(s, 1, &hi[i], &lo[i])
-		}
-	}
-}
-
-func (h *Hasher) childID(parent int, f arrow.Field) (int, bool) {
-	if text, ok := f.Metadata.GetValue(fieldIDKey); ok {
-		id, err := strconv.Atoi(text)
-		_, known := h.byID[id]
-		return id, err == nil && known
-	}
-	if st, ok := h.byID[parent].Type.(*iceberg.StructType); ok {
-		for _, own := range st.FieldList {
-			if own.Name == f.Name {
-				return own.ID, true
-			}
-		}
-	}
-	return 0, false
-}
-
-func (h *Hasher) list(s seed, id int, a array.ListLike, hi, lo []uint64) {
-	lt, ok := h.byID[id].Type.(*iceberg.ListType)
-	if !ok {
-		panic(fmt.Errorf("%w: field %d is no list", ErrType, id))
-	}
-	first, ehi, elo, done := h.elements(lt.ElementID, a, a.ListValues())
-	defer done()
-	for i := range hi {
-		if !a.IsValid(i) {
-			continue
-		}
-		start, end := a.ValueOffsets(i)
-		var shi, slo uint64
-		addWord(s, uint64(end-start), &shi, &slo)
-		for k := start - first; k < end-first; k++ {
-			add(&shi, &slo, ehi[k], elo[k])
-			shi, slo = finalise(shi, slo) // order matters: chained
-		}
-		add(&hi[i], &lo[i], shi, slo)
-	}
-}
-
-func (h *Hasher) mapping(s seed, id int, a *array.Map, hi, lo []uint64) {
-	mt, ok := h.byID[id].Type.(*iceberg.MapType)
-	if !ok {
-		panic(fmt.Errorf("%w: field %d is no map", ErrType, id))
-	}
-	first, khi, klo, keysDone := h.elements(mt.KeyID, a, a.Keys())
-	defer keysDone()
-	_, vhi, vlo, valuesDone := h.elements(mt.ValueID, a, a.Items())
-	defer valuesDone()
-	for i := range hi {
-		if !a.IsValid(i) {
-			continue
-		}
-		start, end := a.ValueOffsets(i)
-		var shi, slo uint64
-		addWord(s, uint64(end-start), &shi, &slo)
-		for k := start - first; k < end-first; k++ {
-			ehi, elo := khi[k], klo[k]
-			add(&ehi, &elo, vhi[k], vlo[k])
-			ehi, elo = finalise(ehi, elo)
-			add(&shi, &slo, ehi, elo) // order does not matter: summed
-		}
-		shi, slo = finalise(shi, slo)
-		add(&hi[i], &lo[i], shi, slo)
-	}
-}
-
-// elements returns the contributions of the elements that a's rows span, and the position of
-// the first in values. done gives the scratch space back, last borrowed first.
-func (h *Hasher) elements(id int, a array.ListLike, values arrow.Array) (first int64, hi, lo []uint64, done func()) {
-	var end int64
-	if n := a.Len(); n > 0 {
-		first, _ = a.ValueOffsets(0)
-		_, end = a.ValueOffsets(n - 1)
-	}
-	part := array.NewSlice(values, first, end)
-	defer part.Release()
-	hi, lo, done = h.borrow(part.Len())
-	h.column(id, part, hi, lo)
-	return first, hi, lo, done
-}
-
-// borrow returns zeroed scratch space from a stack.
-func (h *Hasher) borrow(n int) (hi, lo []uint64, done func()) {
-	var pair [2][]uint64
-	if top := len(h.scratch) - 1; top >= 0 {
-		pair, h.scratch = h.scratch[top], h.scratch[:top]
-	}
-	pair[0], pair[1] = resize(pair[0], n), resize(pair[1], n)
-	clear(pair[0])
-	clear(pair[1])
-	return pair[0], pair[1], func() { h.scratch = append(h.scratch, pair) }
-}
-
-func resize(s []uint64, n int) []uint64 {
-	if cap(s) < n {
-		return make([]uint64, n)
-	}
-	return s[:n]
-}
-
-// seed makes one field's hashes independent of another's.
-type seed struct{ a, b, c, d uint64 }
-
-func newSeed(id int) seed {
-	var text [8]byte
-	binary.LittleEndian.PutUint64(text[:], uint64(int64(id)))
-	x := xxh3.Hash128Seed(text[:], 0x1cedd16e57000001)
-	y := xxh3.Hash128Seed(text[:], 0x1cedd16e57000002)
-	return seed{x.Hi, x.Lo, y.Hi, y.Lo}
-}
-
-func add(hi, lo *uint64, h, l uint64) {
-	var carry uint64
-	*lo, carry = bits.Add64(*lo, l, 0)
-	*hi, _ = bits.Add64(*hi, h, carry)
-}
-
-// addWord adds the hash of a 64-bit value. Both halves are bijections of v, so that two
-// values of one field never collide before rows are mixed.
-func addWord(s seed, v uint64, hi, lo *uint64) {
-	add(hi, lo, mixB(v+s.b), mixA(v^s.a))
-}
-
-func addWide(s seed, v int64, hi, lo *uint64) { addPair(s, uint64(v>>63), uint64(v), hi, lo) }
-
-// addPair adds the hash of a 128-bit value.
-func addPair(s seed, vh, vl uint64, hi, lo *uint64) {
-	top := mixA(vh ^ s.c)
-	add(hi, lo, mixB((vl+s.b)^bits.RotateLeft64(top, 31)), mixA((vl^s.a)+top))
-}
-
-func addBytes(s seed, v []byte, hi, lo *uint64) {
-	u := xxh3.Hash128Seed(v, s.d)
-	add(hi, lo, u.Hi, u.Lo)
-}
-
-// mixA and mixB are 64-bit bijections with full avalanche (the finalisers of splitmix64 and
-// murmur3).
-func mixA(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-func mixB(x uint64) uint64 {
-	x = (x ^ x>>33) * 0xff51afd7ed558ccd
-	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
-	return x ^ x>>33
-}
-
-// finalise is a 128-bit bijection: four rounds of a Feistel network over mixA and mixB.
-func finalise(hi, lo uint64) (uint64, uint64) {
-	lo ^= mixA(hi + 0x9e3779b97f4a7c15)
-	hi ^= mixB(lo + 0xc2b2ae3d27d4eb4f)
-	lo ^= mixB(hi + 0x165667b19e3779f9)
-	hi ^= mixA(lo + 0x27d4eb2f165667c5)
-	return hi, lo
 }
