@@ -102,6 +102,7 @@ func (j Job) arguments(ctx context.Context, s settings, schema *iceberg.Schema, 
 		if input == nil && len(objects) > 0 {
 			o := j.inferOptions(s)
 			o.Rows, o.Variants, o.Columns, o.Derived, o.Note = argumentRows, nil, nil, nil, nil
+			o.Beside, o.AddConstants = j.withTexts(s, schema), true
 			if input, err = source.Infer(ctx, objects, o); err != nil && !errors.Is(err, arrowconv.ErrNoRows) {
 				return nil, err
 			}
@@ -116,6 +117,17 @@ func (j Job) arguments(ctx context.Context, s settings, schema *iceberg.Schema, 
 		extra = append(extra, iceberg.NestedField{ID: schema.HighestFieldID() + 1 + len(extra), Name: name, Type: iceberg.PrimitiveTypes.String})
 	}
 	return extra, nil
+}
+
+// withTexts is schema with a column of texts for each that expressions name and schema lacks.
+func (j Job) withTexts(s settings, schema *iceberg.Schema) *iceberg.Schema {
+	var texts []iceberg.NestedField
+	for _, name := range s.derive.Arguments() {
+		if _, has := schema.FindFieldByName(name); !has {
+			texts = append(texts, iceberg.NestedField{ID: schema.HighestFieldID() + 1 + len(texts), Name: name, Type: iceberg.PrimitiveTypes.String})
+		}
+	}
+	return withFields(schema, texts)
 }
 
 // argumentRows is how many rows are looked at for a column that only --derive names.

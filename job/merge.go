@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -18,6 +19,9 @@ import (
 // modes are the modes that this version carries out.
 var modes = []Mode{Replace, Merge, Insert, Append}
 
+// otherWords are what others call a mode, where the word is no slip of it or, as in upsert, looks like one of another.
+var otherWords = map[string]string{"upsert": string(Merge), "update": string(Merge), "overwrite": string(Replace)}
+
 // checkMode settles the mode, and refuses what belongs to another one.
 func (j Job) checkMode(s *settings) error {
 	if !slices.Contains(modes, j.mode()) {
@@ -26,7 +30,7 @@ func (j Job) checkMode(s *settings) error {
 			all = append(all, string(m))
 		}
 		hint := "it is one of " + strings.Join(all, ", ")
-		if near := nearest.Name(string(j.Mode), all); near != "" {
+		if near := cmp.Or(otherWords[strings.ToLower(string(j.Mode))], nearest.Name(string(j.Mode), all)); near != "" {
 			hint = "did you mean " + near + "?"
 		}
 		return usage(hint, "--mode: unknown mode %q", j.Mode)
@@ -113,7 +117,7 @@ func (j Job) merge(ctx context.Context, s settings, schema, read *iceberg.Schema
 			}
 			return nil, nil, usage(hint, "--delete-when: %s", strings.TrimPrefix(bad.Error(), "slice: "))
 		}
-		f, err := j.extraColumn(ctx, s, bad, objects)
+		f, err := j.extraColumn(ctx, s, bad, read, objects)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -125,10 +129,14 @@ func (j Job) merge(ctx context.Context, s settings, schema, read *iceberg.Schema
 // deleteWhenRows is how many rows are looked at for the type of a column that only --delete-when names.
 const deleteWhenRows = 1000
 
-// extraColumn is the column that an expression names and the table lacks, as the first rows have it.
-func (j Job) extraColumn(ctx context.Context, s settings, bad *slice.Error, objects []source.Object) (iceberg.NestedField, error) {
+// extraColumn is the column that an expression names and the table lacks, as the first rows have it. The other columns go to
+// those of read, whose types nobody asks for, and so whatever they hold is no matter here.
+func (j Job) extraColumn(ctx context.Context, s settings, bad *slice.Error, read *iceberg.Schema, objects []source.Object) (iceberg.NestedField, error) {
 	o := j.inferOptions(s)
-	o.Rows, o.Variants, o.Columns = deleteWhenRows, nil, nil
+	o.Rows, o.Variants, o.Beside, o.AddConstants = deleteWhenRows, nil, j.withTexts(s, read), true
+	if o.Columns != nil {
+		o.Columns = append(slices.Clone(o.Columns), arrowconv.ColumnChoice{Name: bad.Column, From: bad.Column})
+	}
 	input, err := source.Infer(ctx, objects, o)
 	if errors.Is(err, arrowconv.ErrNoRows) {
 		return iceberg.NestedField{Name: bad.Column, Type: iceberg.PrimitiveTypes.String}, nil // of no rows
@@ -137,6 +145,10 @@ func (j Job) extraColumn(ctx context.Context, s settings, bad *slice.Error, obje
 		return iceberg.NestedField{}, err
 	}
 	f, ok := input.FindFieldByName(bad.Column)
+	if !ok && s.convert.IgnoreCase {
+		f, ok = input.FindFieldByNameCaseInsensitive(bad.Column)
+		f.Name = bad.Column
+	}
 	if !ok {
 		return f, usage(bad.Advice, "--delete-when: neither the table nor the input has a column %s", bad.Column)
 	}
