@@ -7,7 +7,7 @@ import (
 
 // appendPacked appends vals, of width bits each, one after the other from the lowest bit on. What
 // their number leaves of the last byte is 0.
-func appendPacked[T int16 | int32 | uint64](dst []byte, vals []T, width int) []byte {
+func appendPacked[T int32 | uint64](dst []byte, vals []T, width int) []byte {
 	at := len(dst)
 	dst = growSlice(dst, (len(vals)*width+7)/8+8) // a whole word is written at the end
 	out := dst[at:]
@@ -29,7 +29,7 @@ func appendPacked[T int16 | int32 | uint64](dst []byte, vals []T, width int) []b
 
 // appendHybrid appends vals, each less than 1<<width, as runs of one value and as groups of eight
 // packed ones, whichever is shorter. Source: parquet.apache.org, "RLE / Bit-Packing Hybrid".
-func appendHybrid[T int16 | int32](dst []byte, vals []T, width int) []byte {
+func appendHybrid(dst []byte, vals []int32, width int) []byte {
 	// A run ends the packed groups before it, and costs a header there and one after it.
 	least := 8
 	if width < 4 {
@@ -54,7 +54,7 @@ func appendHybrid[T int16 | int32](dst []byte, vals []T, width int) []byte {
 	return appendGroups(dst, vals[literal:], width)
 }
 
-func same8[T int16 | int32](v []T) bool {
+func same8(v []int32) bool {
 	_ = v[7]
 	x := v[0]
 	return (v[1]^x)|(v[2]^x)|(v[3]^x)|(v[4]^x)|(v[5]^x)|(v[6]^x)|(v[7]^x) == 0
@@ -70,7 +70,7 @@ func appendRun(dst []byte, n int, v uint64, width int) []byte {
 }
 
 // appendGroups appends packed groups; the last is filled up with zeros.
-func appendGroups[T int16 | int32](dst []byte, vals []T, width int) []byte {
+func appendGroups(dst []byte, vals []int32, width int) []byte {
 	if len(vals) == 0 {
 		return dst
 	}
@@ -82,6 +82,80 @@ func appendGroups[T int16 | int32](dst []byte, vals []T, width int) []byte {
 		dst = append(dst, 0)
 	}
 	return dst
+}
+
+// appendLevels is appendHybrid for levels, each a byte.
+func appendLevels(dst []byte, vals []uint8, width int) []byte {
+	least := 8
+	if width < 4 {
+		least = 24
+	}
+	literal := 0
+	for i := 0; i < len(vals); {
+		run := 0
+		if i+8 <= len(vals) {
+			run = sameBytes(vals[i:])
+		}
+		if run < least {
+			i = min(i+8, len(vals))
+			continue
+		}
+		dst = appendLevelGroups(dst, vals[literal:i], width)
+		dst = appendRun(dst, run, uint64(vals[i]), width)
+		i += run
+		literal = i
+	}
+	return appendLevelGroups(dst, vals[literal:], width)
+}
+
+// sameBytes is how many bytes at the beginning of v, which has eight of them, are the same; 0 where it is
+// less than eight.
+func sameBytes(v []uint8) int {
+	want := eachByte * uint64(v[0])
+	n := 0
+	for ; n+8 <= len(v); n += 8 {
+		if diff := binary.LittleEndian.Uint64(v[n:]) ^ want; diff != 0 {
+			if n == 0 {
+				return 0
+			}
+			return n + bits.TrailingZeros64(diff)/8
+		}
+	}
+	for n < len(v) && v[n] == v[0] {
+		n++
+	}
+	return n
+}
+
+// appendLevelGroups is appendGroups for levels.
+func appendLevelGroups(dst []byte, vals []uint8, width int) []byte {
+	if len(vals) == 0 {
+		return dst
+	}
+	groups := (len(vals) + 7) / 8
+	dst = binary.AppendUvarint(dst, uint64(groups)<<1|1)
+	end := len(dst) + groups*width
+	at := len(dst)
+	dst = growSlice(dst, groups*width+8) // a whole word is written at the end
+	i := 0
+	for ; i+8 <= len(vals); i += 8 {
+		binary.LittleEndian.PutUint64(dst[at:], packed8(binary.LittleEndian.Uint64(vals[i:]), width))
+		at += width
+	}
+	if i < len(vals) {
+		var last [8]byte
+		copy(last[:], vals[i:])
+		binary.LittleEndian.PutUint64(dst[at:], packed8(binary.LittleEndian.Uint64(last[:]), width))
+	}
+	return dst[:end]
+}
+
+// packed8 brings eight bytes, each less than 1<<width, together in 8*width bits: by twos, fours and eight.
+func packed8(w uint64, width int) uint64 {
+	const bytes, pairs = 0x00ff00ff00ff00ff, 0x0000ffff0000ffff
+	w = w&bytes | w>>8&bytes<<width
+	w = w&pairs | w>>16&pairs<<(2*width)
+	return w&(1<<32-1) | w>>32<<(4*width)
 }
 
 // Sizes of DELTA_BINARY_PACKED that every writer uses.

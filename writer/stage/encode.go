@@ -14,6 +14,7 @@ type encoder struct {
 	set    settings
 	zip    *compressor
 
+	walker  walker
 	dict    dictionary
 	body    []byte // a page before compression
 	out     []byte // pages
@@ -35,9 +36,9 @@ func (e *encoder) column(g *rowGroup, at int, n *node, c *column, rows int) erro
 	if n.shape == shapeLeaf {
 		return e.add(g, at, n.leaf, c, e.flat(n, c, rows))
 	}
-	return n.walk(c, rowSlots(rows), 0, func(l *leaf, c *column, s slots) error {
+	return e.walker.rows(n, c, rows, func(l *leaf, c *column, s slots) error {
 		at++
-		return e.add(g, at-1, l, c, levels{n: len(s.def), def: s.def, rep: s.rep, pos: e.present(l, s)})
+		return e.add(g, at-1, l, c, e.levels(c, s))
 	})
 }
 
@@ -47,25 +48,9 @@ func (e *encoder) flat(n *node, c *column, rows int) levels {
 	if !n.optional || c.nulls == 0 {
 		return lv
 	}
-	e.sel = growTo(e.sel, rows)[:0]
-	for i := range rows {
-		if bitutil.BitIsSet(c.valid, i) {
-			e.sel = append(e.sel, int32(i))
-		}
-	}
+	e.sel = setBits(e.sel, c.valid, rows)
 	lv.valid, lv.pos = c.valid, e.sel
 	return lv
-}
-
-// present are the positions that have a value.
-func (e *encoder) present(l *leaf, s slots) []int32 {
-	e.sel = growTo(e.sel, len(s.pos))[:0]
-	for i, p := range s.pos {
-		if p >= 0 && s.def[i] == l.maxDef {
-			e.sel = append(e.sel, p)
-		}
-	}
-	return e.sel
 }
 
 func (e *encoder) boolValues(c *column, pos []int32, n int) []bool {
@@ -142,6 +127,15 @@ func (e *encoder) textValues(c *column, pos []int32, n int) (data []byte, offset
 		return c.data, c.offsets
 	}
 	e.offsets = growTo(e.offsets, n+1)
+	e.offsets[0] = c.offsets[0]
+	size := int32(0)
+	for i, p := range pos {
+		size += c.offsets[p+1] - c.offsets[p]
+		e.offsets[i+1] = c.offsets[p+1]
+	}
+	if size == c.offsets[c.n]-c.offsets[0] {
+		return c.data, e.offsets // what is between them is empty
+	}
 	e.offsets[0] = 0
 	e.texts = e.texts[:0]
 	for i, p := range pos {

@@ -103,6 +103,9 @@ func (b *schemaBuilder) field(f iceberg.NestedField, path string, at levelsAt) (
 		rep = parquet.Repetitions.Optional
 		at.def++
 	}
+	if at.def > mostLevels {
+		return nil, nil, fmt.Errorf("%w: column %q is nested more than %d levels deep", ErrUnsupported, path, mostLevels)
+	}
 	id := int32(f.ID)
 	switch t := f.Type.(type) {
 	case *iceberg.StructType:
