@@ -88,9 +88,15 @@ func (p *blocks) give(b *block) {
 
 // gather appends rows of rec.
 func (b *block) gather(rec arrow.RecordBatch, rows []int32) {
+	var room [mostBlock / spanRows]span
+	spans, ok := spansOf(room[:0], rows)
 	for i := range b.cols {
 		d := rec.Column(i).Data()
-		b.cols[i].gather(d, d.Offset(), rows)
+		if ok && !isDictionary(d.DataType()) {
+			b.cols[i].gatherSpans(d, d.Offset(), spans, len(rows))
+		} else {
+			b.cols[i].gather(d, d.Offset(), rows)
+		}
 	}
 	b.n += len(rows)
 }
@@ -308,10 +314,7 @@ func (c *column) appendRangeValid(d arrow.ArrayData, base, n int) {
 		c.appendValid(nil, n)
 		return
 	}
-	if c.valid == nil {
-		c.valid = growBits(nil, c.n)
-		bitutil.SetBitsTo(c.valid, 0, int64(c.n), true)
-	}
+	c.beginNulls()
 	c.valid = growBits(c.valid, c.n+n)
 	bitutil.CopyBitmap(src, base, n, c.valid, c.n)
 	c.nulls += n - bitutil.CountSetBits(src, base, n)

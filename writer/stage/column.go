@@ -244,18 +244,22 @@ func (c *column) gatherValid(d arrow.ArrayData, base int, idx []int32) {
 		}
 		return
 	}
-	if c.valid == nil {
-		c.valid = growBits(nil, c.n+len(idx))
-		bitutil.SetBitsTo(c.valid, 0, int64(c.n), true)
-	} else {
-		c.valid = growBits(c.valid, c.n+len(idx))
-	}
+	c.beginNulls()
+	c.valid = growBits(c.valid, c.n+len(idx))
 	for i, r := range idx {
 		if bitutil.BitIsSet(src, base+int(r)) {
 			bitutil.SetBit(c.valid, c.n+i)
 		} else {
 			c.nulls++
 		}
+	}
+}
+
+// beginNulls says of the values so far that they are none, unless some may be.
+func (c *column) beginNulls() {
+	if c.valid == nil {
+		c.valid = growBits(nil, max(c.n, 1))
+		bitutil.SetBitsTo(c.valid, 0, int64(c.n), true)
 	}
 }
 

@@ -147,10 +147,7 @@ func (c *column) appendValid(bitmap []byte, n int) {
 		c.valid = growBits(c.valid, c.n+n)
 		bitutil.SetBitsTo(c.valid, int64(c.n), int64(n), true)
 	default:
-		if c.valid == nil {
-			c.valid = growBits(nil, c.n)
-			bitutil.SetBitsTo(c.valid, 0, int64(c.n), true)
-		}
+		c.beginNulls()
 		c.valid = growBits(c.valid, c.n+n)
 		bitutil.CopyBitmap(bitmap, 0, n, c.valid, c.n)
 	}
