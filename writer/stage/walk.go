@@ -170,12 +170,11 @@ func (w *walker) expand(c *column, s slots, rep uint8) slots {
 	for i := range s.n {
 		first, level := uint8(0), s.def[i]
 		var from, to int32
-		switch {
-		case s.rep == nil:
+		if s.rep == nil {
 			if s.valid == nil || s.valid[i>>3]>>(i&7)&1 != 0 {
 				from, to = c.offsets[i], c.offsets[i+1]
 			}
-		default:
+		} else {
 			first = s.rep[i]
 			if p := s.pos[i]; p >= 0 {
 				from, to = c.offsets[p], c.offsets[p+1]
