@@ -47,7 +47,7 @@ type jsonColumn struct {
 	dt         arrow.DataType
 	path       string // for people: actor.id, labels.element
 	name       string
-	quoted     string // the key as it is mostly written, colon included; "" where it needs escapes
+	key        quotedKey
 	required   bool
 	substitute *substitute // for rows without the key; nil is none
 	kids       []*jsonColumn
@@ -75,15 +75,12 @@ func newJSONRoot(to *target, o Options) *jsonColumn {
 	for i, f := range to.fields {
 		kid := newJSONColumn(f, f.Name, to.arrow.Field(i).Type, o)
 		if kid.substitute = to.substitutes[i]; kid.substitute != nil && kid.substitute.ours {
-			kid.required, kid.quoted, kid.name = false, "", notUTF8 // no key is its name
+			kid.required, kid.key, kid.name = false, quotedKey{}, notUTF8 // no key is its name
 		} else if to.names.Columns != nil {
-			kid.quoted, kid.name = "", notUTF8
+			kid.key, kid.name = quotedKey{}, notUTF8
 			for from, at := range to.index {
 				if at == i {
-					kid.name = from
-					if plainKey(from) {
-						kid.quoted = `"` + from + `":`
-					}
+					kid.name, kid.key = from, newQuotedKey(from)
 				}
 			}
 		}
@@ -98,9 +95,7 @@ const notUTF8 = "\xff"
 
 func newJSONColumn(f iceberg.NestedField, path string, dt arrow.DataType, o Options) *jsonColumn {
 	c := &jsonColumn{typ: f.Type, dt: dt, path: path, name: f.Name, required: f.Required, substitute: newDefault(f, dt)}
-	if plainKey(f.Name) {
-		c.quoted = `"` + f.Name + `":`
-	}
+	c.key = newQuotedKey(f.Name)
 	fixed := func(kind jsonColumnKind, width int) { c.kind, c.width = kind, width }
 	switch t := f.Type.(type) {
 	case iceberg.StringType:
@@ -169,14 +164,48 @@ func newJSONColumn(f iceberg.NestedField, path string, dt arrow.DataType, o Opti
 	return c
 }
 
-// plainKey tells whether a key can be written without escapes.
-func plainKey(name string) bool {
+// quotedKey is a key as it is mostly written, quotes and colon included.
+type quotedKey struct {
+	text string // "" where it needs escapes
+	// The first eight bytes of text and the last, which may overlap. Of a shorter one head is all, and mask says which
+	// of its bytes count.
+	head, mask, tail uint64
+}
+
+func newQuotedKey(name string) quotedKey {
 	for i := range len(name) {
 		if c := name[i]; c < 0x20 || c == '"' || c == '\\' {
-			return false
+			return quotedKey{}
 		}
 	}
-	return true
+	k := quotedKey{text: `"` + name + `":`, mask: ^uint64(0)}
+	var short [8]byte
+	if n := copy(short[:], k.text); n < len(short) {
+		k.mask >>= 8 * (len(short) - n)
+	} else {
+		k.tail = binary.LittleEndian.Uint64([]byte(k.text[len(k.text)-8:]))
+	}
+	k.head = binary.LittleEndian.Uint64(short[:])
+	return k
+}
+
+// begins tells whether b does with k. It may say no where there is little of b: then the key is read as any other.
+func (k *quotedKey) begins(b []byte) bool {
+	return len(b) >= 8 && (binary.LittleEndian.Uint64(b)^k.head)&k.mask == 0 && k.goesOn(b)
+}
+
+// goesOn is begins where the first eight bytes are known to be right. Most keys have no more than sixteen.
+func (k *quotedKey) goesOn(b []byte) bool {
+	switch n := len(k.text); {
+	case n <= 8:
+		return n > 0
+	case n > len(b):
+		return false
+	case n <= 16:
+		return binary.LittleEndian.Uint64(b[n-8:]) == k.tail
+	default:
+		return string(b[8:n]) == k.text[8:]
+	}
 }
 
 // fewKeys is up to how many children are looked through one by one.
@@ -229,8 +258,16 @@ func (c *jsonColumn) put4(v uint32) {
 	c.took()
 }
 
+// blindCopy is how many bytes putText copies of a shorter text: a call that looks at the length takes longer.
+const blindCopy = 32
+
 func (c *jsonColumn) putText(s []byte) {
-	c.data = append(c.data, s...)
+	if at := len(c.data); len(s) <= blindCopy && cap(s) >= blindCopy && cap(c.data)-at >= blindCopy {
+		c.data = c.data[:at+len(s)]
+		*(*[blindCopy]byte)(c.data[at : at+blindCopy]) = [blindCopy]byte(s[:blindCopy])
+	} else {
+		c.data = append(c.data, s...)
+	}
 	c.off = append(c.off, int32(len(c.data)))
 	c.took()
 }

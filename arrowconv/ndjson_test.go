@@ -10,9 +10,11 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/cockroachdb/datadriven"
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestNDJSON runs the stories of testdata/ndjson. Their input is columns, each a name and a type, then
@@ -229,4 +231,55 @@ func drain(ctx context.Context, in Input, schema *iceberg.Schema, o Options) (ro
 		b.Release()
 	}
 	return rows, nil
+}
+
+// The key that is expected next is told by its first and last bytes: one that differs anywhere is another.
+func TestQuotedKeys(t *testing.T) {
+	for n := range 40 {
+		name := strings.Repeat("abcdefg", 6)[:n]
+		key, text := newQuotedKey(name), []byte(`"`+name+`":12345678`+"\n")
+		if !key.begins(text) {
+			t.Errorf("%s does not begin with its key", text)
+		}
+		for i := range len(key.text) {
+			other := bytes.Clone(text)
+			if other[i] ^= 1; key.begins(other) {
+				t.Errorf("%s begins with %s", other, key.text)
+			}
+		}
+		for end := range key.text {
+			if key.begins(append(text[:end:end], '\n')) {
+				t.Errorf("%s begins with %s", text[:end], key.text)
+			}
+		}
+	}
+	for _, name := range []string{"a\"b", `a\b`, "a\tb"} {
+		if key := newQuotedKey(name); key.begins(make([]byte, 20)) {
+			t.Errorf("%q is looked for, which is written with escapes", name)
+		}
+	}
+}
+
+// Texts of every length are whole, with those that come before and after.
+func TestNDJSONTextsOfEveryLength(t *testing.T) {
+	var in strings.Builder
+	var want []string
+	for n := range 200 {
+		s := strings.Repeat(string(rune('a'+n%26)), n*7%90)
+		want = append(want, s)
+		fmt.Fprintf(&in, "{\"s\":%q}\n", s)
+	}
+	var got []string
+	for b, err := range Read(t.Context(), asStream([]byte(in.String())), columnsOf(t, "s string"), Options{Format: NDJSON, ChunkBytes: 1000}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range int(b.NumRows()) {
+			got = append(got, b.Column(0).(*array.String).Value(i))
+		}
+		b.Release()
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
 }

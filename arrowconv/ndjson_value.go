@@ -24,9 +24,9 @@ func (p *ndjsonParser) object(c *jsonColumn) bool {
 		// next, mostly, and its key is compared in one piece, quotes and colon included.
 		at := -1
 		if guess := c.after[last]; guess < len(c.kids) {
-			if q := c.kids[guess].quoted; q != "" && len(p.b)-p.i > len(q) && string(p.b[p.i:p.i+len(q)]) == q {
+			if k := &c.kids[guess].key; k.begins(p.b[p.i:]) {
 				at = guess
-				if p.i += len(q); p.b[p.i] <= ' ' {
+				if p.i += len(k.text); p.b[p.i] <= ' ' {
 					p.skipSpace()
 				}
 			}
