@@ -274,7 +274,7 @@ func (c *column) gatherBytes(bufs []*memory.Buffer, base int, idx []int32) {
 		total += int(from[r+1] - from[r])
 	}
 	at := len(c.data)
-	c.data = grow(c.data, total+wordCopy)[:at+total]
+	c.data = c.growTexts(total+wordCopy, len(idx))[:at+total]
 	offsets := c.growOffsets(len(idx))
 	// Most texts are short: two words copied blindly beat a call that looks at the length. What
 	// is copied too much lies beyond the end, or is overwritten by the next.
@@ -293,6 +293,17 @@ func (c *column) gatherBytes(bufs []*memory.Buffer, base int, idx []int32) {
 }
 
 const wordCopy = 16
+
+// growTexts is c.data with total bytes more, which the texts of n rows take. Where there is room for more rows than these, it is made for their
+// texts too, as long as those so far: doubled capacity would lie half unused.
+func (c *column) growTexts(total, n int) []byte {
+	need, rows := len(c.data)+total, c.n+n
+	if all := cap(c.offsets) - 1; need > cap(c.data) && all >= rows {
+		likely := int(int64(need) * int64(all) / int64(rows))
+		c.data = append(make([]byte, 0, likely+likely/16+wordCopy), c.data...)
+	}
+	return grow(c.data, total)
+}
 
 func (c *column) gatherList(d arrow.ArrayData, base int, idx []int32) {
 	from := castTo[int32](d.Buffers()[1].Bytes())[base:]

@@ -41,6 +41,7 @@ type fileWriter struct {
 	carried   bool
 	bare      bool
 	buffers   sync.Pool // of *bufio.Writer
+	reads     sync.Pool // of *[]byte, what is read of the spill file at a time
 	wrote     func(*rowGroup)
 
 	id    uuid.UUID // of the call of Stage, in the names of its files
@@ -60,6 +61,7 @@ func newFileWriter(fsys iceio.WriteFileIO, meta table.Metadata, enc *encoder, sp
 		schemaDoc: string(doc), logical: map[int]string{}, begun: map[string]bool{},
 	}
 	w.buffers.New = func() any { return bufio.NewWriterSize(nil, 256<<10) }
+	w.reads.New = func() any { b := make([]byte, 256<<10); return &b }
 	if order := meta.SortOrder(); order.Len() > 0 {
 		w.sortOrder = order.OrderID()
 	}
@@ -178,7 +180,8 @@ func (w *fileWriter) content(ctx context.Context, out io.Writer, t *fileTask) (s
 }
 
 func (w *fileWriter) copyGroup(to *bufio.Writer, g *rowGroup) error {
-	var buf []byte
+	buf := w.reads.Get().(*[]byte)
+	defer w.reads.Put(buf)
 	for i := range g.chunks {
 		for _, b := range g.chunks[i].pages {
 			if b.data != nil {
@@ -187,13 +190,12 @@ func (w *fileWriter) copyGroup(to *bufio.Writer, g *rowGroup) error {
 				}
 				continue
 			}
-			buf = growTo(buf, int(min(b.at.size, 1<<20)))
 			for done := int64(0); done < b.at.size; {
-				n := min(int64(len(buf)), b.at.size-done)
-				if err := w.spill.read(extent{b.at.off + done, n}, buf); err != nil {
+				n := min(int64(len(*buf)), b.at.size-done)
+				if err := w.spill.read(extent{b.at.off + done, n}, *buf); err != nil {
 					return err
 				}
-				if _, err := to.Write(buf[:n]); err != nil {
+				if _, err := to.Write((*buf)[:n]); err != nil {
 					return err
 				}
 				done += n

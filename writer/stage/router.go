@@ -53,6 +53,7 @@ type router struct {
 	parts       []*part
 	buffers     atomic.Int64 // capacity of all parts' blocks
 	waiting     atomic.Int64 // size of all parts' runs at hand
+	waitingRows atomic.Int64 // and the rows in them
 	result      Result
 
 	slab *slab
@@ -445,6 +446,7 @@ func (r *router) count(p *part, rows int, size, capacity int64) {
 	p.size += size
 	p.capacity += capacity
 	r.waiting.Add(size)
+	r.waitingRows.Add(int64(rows))
 	r.buffers.Add(capacity)
 }
 
@@ -478,6 +480,7 @@ func (r *router) submit(ctx context.Context, p *part, last bool) error {
 	r.flying.Add(j.held)
 	r.buffers.Add(-p.capacity)
 	r.waiting.Add(-j.size)
+	r.waitingRows.Add(-int64(j.rows))
 	p.spilled, p.spilledRows, p.spilledSize = nil, 0, 0
 	p.blocks, p.rows, p.size, p.capacity = nil, 0, 0, 0
 	r.queue.put(j)
@@ -485,9 +488,9 @@ func (r *router) submit(ctx context.Context, p *part, last bool) error {
 }
 
 // press has the partitions with most rows encoded where there are too many to wait until each has a whole
-// run. It looks at rows alone, not at memory, and so what it does is the same whatever the timing.
+// run, or where all of them would have one at once. It looks at rows alone, not at memory, and so what it does is the same whatever the timing.
 func (r *router) press(ctx context.Context) error {
-	raw := r.plan.rawOf(len(r.parts))
+	raw := r.plan.mostWaiting(len(r.parts), r.waiting.Load(), r.waitingRows.Load())
 	if r.plan.sortUnit > 0 || r.waiting.Load() <= raw {
 		return nil
 	}

@@ -223,6 +223,7 @@ type sizes struct {
 	runRows  int
 	leastRun int64 // less is not worth the pages
 	raw      int64 // rows of all partitions that wait for a run; twice as much where the partitions are many
+	leastRaw int64 // of that, what is not worth a short page
 	slab     int64 // rows that wait to be routed, where the partitions are many
 	rowGroup int64 // of rows, before they are encoded
 	segRows  int   // rows of a row group at most
@@ -241,18 +242,19 @@ type sizes struct {
 	streams   int   // files that are written while their rows come in
 }
 
-func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
+func newSizes(memory int64, set settings, leaves, workers int, sorted bool) sizes {
 	// An eighth is for uploads. What is left goes to the workers' scratch space, to the input and to
 	// the collector.
 	tracked := memory * 5 / 8
 	z := sizes{
 		tracked: tracked, blocks: tracked * 5 / 8, flying: tracked / 16, rowGroups: tracked * 3 / 8, raw: tracked / 8,
-		slab: min(tracked/16, mostSlab),
+		leastRaw: min(tracked/8, 16<<20), slab: min(tracked/16, mostSlab),
 		file: set.targetFileSize, segRows: set.rowGroupRows, uploads: memory / 8,
 	}
 	z.pages = min(z.rowGroups, mostPages)
 	z.rowGroup = max(minSegment, min(set.rowGroupSize, set.targetFileSize/2))
 	z.run = min(max(4<<20, int64(leaves)<<16), z.rowGroup, max(z.flying/4, minSegment))
+	z.flying = min(z.flying, int64(workers+1)*z.run) // one each, and one to follow
 	z.runRows = min(set.pageRows*max(1, usualRun/set.pageRows), set.rowGroupRows)
 	z.leastRun = min(int64(leaves)<<11, z.raw/8)
 	// Such a file may keep a part until the input ends. The room for the others is never less than two.
@@ -268,8 +270,8 @@ func newSizes(memory int64, set settings, leaves int, sorted bool) sizes {
 }
 
 // mostPages is how much of the pages of all partitions stays in memory. To write the others twice costs little, as they are compressed:
-// then five times the rows take no more memory than once.
-const mostPages = 48 << 20
+// then five times the rows take no more memory than once. A small load has no spill file.
+const mostPages = 8 << 20
 
 // mostSortUnit keeps the texts of a column within 32-bit offsets.
 const mostSortUnit = 1 << 30
@@ -281,6 +283,17 @@ const usualRun = 20_000
 // the pages of many partitions are short.
 func (z sizes) rawOf(partitions int) int64 {
 	return max(z.raw, min(2*z.raw, int64(partitions)*2*z.leastRun))
+}
+
+// mostWaiting is how much may wait for a run, where waiting bytes do that are rows rows. Partitions that grow alike would all have a whole
+// run at the same time; once some have gone early, they are as full as evenly spread ones are, which is half on average.
+func (z sizes) mostWaiting(partitions int, waiting, rows int64) int64 {
+	raw := z.rawOf(partitions)
+	if rows == 0 {
+		return raw
+	}
+	run := min(z.run, waiting*int64(z.runRows)/rows) // of rows like these
+	return min(raw, max(z.leastRaw, int64(partitions)*run*3/5))
 }
 
 // openFiles is how many files may be written at a time.
@@ -319,10 +332,10 @@ func newStaging(ctx context.Context, tbl *table.Table, o Options) (*staging, err
 		}
 		s.workers = append(s.workers, w)
 	}
-	s.plan = newSizes(o.Memory, set, len(s.workers[0].enc.leaves), s.workers[0].sorter != nil)
+	s.plan = newSizes(o.Memory, set, len(s.workers[0].enc.leaves), o.Workers, s.workers[0].sorter != nil)
 	s.inUse = semaphore.NewWeighted(s.plan.flying)
 	s.streams = make(chan struct{}, s.plan.streams)
-	s.blocks = newBlocks(s.workers[0].layouts, s.plan.raw/4)
+	s.blocks = newBlocks(s.workers[0].layouts, s.plan.raw/10)
 	s.columns = &columnSets{layouts: s.workers[0].layouts}
 	if s.files, err = newFileWriter(catalog.BoundUploads(wfs, s.plan.uploads), meta, s.workers[0].enc, s.spill, o); err != nil {
 		return nil, err
