@@ -8,36 +8,10 @@ import (
 	"testing"
 
 	"github.com/apache/iceberg-go"
-	"github.com/apache/iceberg-go/table"
 
 	"github.com/icewright/icewright/arrowconv"
 	"github.com/icewright/icewright/catalog"
 )
-
-// addColumns commits a schema with more columns, as another engine would: metadata's JSON says it all.
-func addColumns(t *testing.T, c catalog.Config, name, columns string) {
-	t.Helper()
-	cat, err := catalog.Open(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cat.Close()
-	ident := strings.Split(name, ".")
-	tbl, err := cat.LoadTable(t.Context(), ident)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var more []iceberg.NestedField
-	if err := json.Unmarshal([]byte(columns), &more); err != nil {
-		t.Fatal(err)
-	}
-	schema := iceberg.NewSchema(1, append(tbl.Schema().Fields(), more...)...)
-	_, _, err = cat.CommitTable(t.Context(), ident, []table.Requirement{table.AssertTableUUID(tbl.Metadata().TableUUID())},
-		[]table.Update{table.NewAddSchemaUpdate(schema), table.NewSetCurrentSchemaUpdate(-1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // Files that were written before a column existed read as its initial default: in show, whatever the
 // type, and in the digest, so that a rerun with the defaults written out changes nothing.
@@ -66,7 +40,7 @@ func TestOlderFilesReadAsTheInitialDefault(t *testing.T) {
 	load(put("old.ndjson", `{"id": 1, "place": {"lat": 1.5}}
 {"id": 2, "place": null}
 `), nil)
-	addColumns(t, config, "a.t", `[
+	alter(t, config, "a.t", true, `[
 		{"id": 10, "name": "b", "required": true, "type": "boolean", "initial-default": true, "write-default": false},
 		{"id": 11, "name": "i", "required": false, "type": "int", "initial-default": -7, "write-default": 8},
 		{"id": 12, "name": "l", "required": false, "type": "long", "initial-default": 9007199254740992},

@@ -37,7 +37,7 @@ type carried struct {
 func (r *run) carry(ctx context.Context, tbl *table.Table, p *plan.Plan) error {
 	left := map[string]bool{}
 	for _, s := range p.Rewrite {
-		left[s.Origin] = true
+		left[s.Origin()] = true
 	}
 	var good []carried
 	for _, c := range r.carried {
@@ -53,7 +53,7 @@ func (r *run) carry(ctx context.Context, tbl *table.Table, p *plan.Plan) error {
 	r.carried = good
 	var fresh []plan.Straddler
 	for _, s := range p.Rewrite {
-		if left[s.Origin] {
+		if left[s.Origin()] {
 			fresh = append(fresh, s)
 		}
 	}
@@ -84,13 +84,17 @@ func (r *run) rewrite(ctx context.Context, tbl *table.Table, p *plan.Plan, files
 	defer r.lap("rewrite")
 	r.progress("rewrite")
 	c := carried{schema: tbl.Schema()}
-	tbl = live.WithLineage(tbl)
-	outside, err := p.Outside(tbl.Schema())
+	traced := live.WithLineage(tbl)
+	outside, err := p.Outside(traced.Schema())
 	if err != nil {
 		return carried{}, err
 	}
-	staged, err := stage.Stage(ctx, tbl, rowsOf(ctx, tbl, p, files), stage.Options{
-		Only: outside, Carried: true, Memory: r.o.Memory, SpillDir: r.o.SpillDir, Workers: r.o.Workers,
+	goes, err := newGone(traced.Schema())
+	if err != nil {
+		return carried{}, err
+	}
+	staged, err := stage.Stage(ctx, traced, rowsOf(ctx, traced, p, files), stage.Options{
+		Only: goes.but(outside), Carried: true, Memory: r.o.Memory, SpillDir: r.o.SpillDir, Workers: r.o.Workers,
 		Progress: func(p stage.Progress) {
 			r.o.Progress(Progress{Stage: "rewrite", Rows: p.RowsRead, Bytes: p.BytesStaged, Partitions: int64(p.Partitions)})
 		},
@@ -100,13 +104,19 @@ func (r *run) rewrite(ctx context.Context, tbl *table.Table, p *plan.Plan, files
 	}
 	c.files = staged.Files
 	var removed, kept int64
+	var origins []*live.File
 	for _, f := range files {
-		c.origins = append(c.origins, f.Origin)
+		origins = append(origins, f.File)
+		c.origins = append(c.origins, f.Origin())
 		removed, kept = removed+f.Removed, kept+f.Kept
 	}
 	if staged.RowsRead != removed+kept || staged.RowsStaged != kept {
-		err := fmt.Errorf("%w: %d rows read of files that straddle the slice and %d carried over, not %d and %d",
+		err = fmt.Errorf("%w: %d rows read of files that straddle the slice and %d carried over, not %d and %d",
 			ErrUnaccounted, staged.RowsRead, staged.RowsStaged, removed+kept, kept)
+	} else {
+		err = goes.account(ctx, tbl, origins, staged.Digest)
+	}
+	if err != nil {
 		r.stale = append(r.stale, staged.Files...)
 		return carried{}, err
 	}

@@ -288,15 +288,20 @@ func (m *merging) rewriteMatches(ctx context.Context, tbl *table.Table, files []
 	defer m.lap("rewrite")
 	m.progress("rewrite")
 	c := carried{schema: tbl.Schema()}
-	goes := int64(0)
+	changes, moves := int64(0), false
+	var origins []*live.File
 	for _, f := range files {
-		c.origins = append(c.origins, f.Stamp())
-		goes += int64(f.Changes())
+		c.origins, origins = append(c.origins, f.Stamp()), append(origins, f.File)
+		changes, moves = changes+int64(f.Changes()), moves || f.Moves()
 	}
-	tbl = live.WithLineage(tbl)
-	s := merge.Survivors(ctx, tbl, files)
-	staged, err := stage.Stage(ctx, tbl, s.Batches, stage.Options{
-		Only: s.Pick, Carried: true, Memory: m.memory(), SpillDir: m.o.SpillDir, Workers: m.o.Workers,
+	traced := live.WithLineage(tbl)
+	goes, err := newGone(traced.Schema())
+	if err != nil {
+		return carried{}, err
+	}
+	s := merge.Survivors(ctx, traced, files)
+	staged, err := stage.Stage(ctx, traced, s.Batches, stage.Options{
+		Only: goes.but(s.Pick), Carried: true, Memory: m.memory(), SpillDir: m.o.SpillDir, Workers: m.o.Workers,
 		Progress: func(p stage.Progress) {
 			m.o.Progress(Progress{Stage: "rewrite", Rows: p.RowsRead, Bytes: p.BytesStaged, Partitions: int64(p.Partitions)})
 		},
@@ -305,9 +310,15 @@ func (m *merging) rewriteMatches(ctx context.Context, tbl *table.Table, files []
 		return carried{}, err
 	}
 	c.files = staged.Files
-	if staged.RowsFiltered != goes {
+	switch {
+	case staged.RowsFiltered != changes:
+		err = fmt.Errorf("%w: %d rows to go of files that are rewritten, and %d went", ErrUnaccounted, changes, staged.RowsFiltered)
+	case !moves: // rows of a history that get another end are others than before
+		err = goes.account(ctx, tbl, origins, staged.Digest)
+	}
+	if err != nil {
 		m.stale = append(m.stale, staged.Files...)
-		return carried{}, fmt.Errorf("%w: %d rows to go of files that are rewritten, and %d went", ErrUnaccounted, goes, staged.RowsFiltered)
+		return carried{}, err
 	}
 	return c, nil
 }

@@ -65,7 +65,7 @@ func (l *liveFiles) removed(sc *scope) []slice.LiveFile {
 
 // straddler is the file with what it takes to read its live rows.
 func (f *liveFile) straddler() Straddler {
-	return Straddler{LiveFile: f.LiveFile, Removed: f.inside, Kept: f.outside, Origin: f.Origin(), task: f.Task()}
+	return Straddler{File: f.File, Removed: f.inside, Kept: f.outside}
 }
 
 func cannotRead(df iceberg.DataFile, why error) error {

@@ -23,14 +23,9 @@ import (
 // Straddler is a live data file with rows of the slice and others. It goes; the others are carried
 // over: written anew, under the table's current spec, and published in the same snapshot.
 type Straddler struct {
-	slice.LiveFile
+	*live.File
 	// Removed and Kept count its live rows: those of the slice, and the others.
 	Removed, Kept int64
-	// Origin names the file and the delete files on it. Rows carried over from it are right for as
-	// long as a base has the same.
-	Origin string
-
-	task table.FileScanTask
 }
 
 // Partitions tells which partitions rows lie in. It numbers them in order of first appearance.
@@ -291,7 +286,7 @@ func (p *Plan) Outside(schema *iceberg.Schema) (func(arrow.RecordBatch) (*slice.
 func rowsOf(ctx context.Context, tbl *table.Table, columns []string, files ...Straddler) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		for _, f := range files {
-			for rec, err := range live.Rows(ctx, tbl, f.task, columns) {
+			for rec, err := range live.Rows(ctx, tbl, f.Task(), columns) {
 				if err != nil {
 					yield(nil, refused(f.DataFile(), err))
 					return
