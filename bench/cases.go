@@ -41,8 +41,8 @@ var cases = []benchmark{
 	copying("events-flat-30", "events NDJSON, flat, 30 days", "flat-events", "day(created_at)", "created_at::DATE", 0.95, 450),
 	copying("events-flat-1", "events NDJSON, flat, 1 partition", "flat-events", "", "", 1.05, 450),
 	noted(copying("events-nested-30", "events NDJSON, nested and typed, 30 days", "events", "day(created_at)", "created_at::DATE", 0.60, 512),
-		"Where the time goes, by two profiles: Zstandard 31 to 35 % (at its default level, as DuckDB's, whose files are larger), parsing 22 %, the digest 7 to 9 %, "+
-			"bringing rows together by partition 7 %, reading the file 6 %; none of the rest has more than 5. Table property `write.parquet.compression-level` = 1 took 14 % less time when it was tried once, and made "+
+		"Where the time goes, by a profile on a busy machine: Zstandard 41 % (at its default level, as DuckDB's, whose files are larger), parsing 26 %, bringing rows together by partition 10 %, the digest 8 %, "+
+			"reading the file 5 %; none of the rest has more, levels of nested columns 3 %. Table property `write.parquet.compression-level` = 1 took 14 % less time when it was tried once, and made "+
 			"files 5 % larger. Not to try as hard where a page shows that it does not pay gained nothing."),
 	copying("flights-182", "flights Parquet, 182 days", "flights", "day(date)", "date::DATE", 1.0, 300),
 	{
