@@ -49,9 +49,11 @@ var cases = []benchmark{
 		name: "arrow-31", title: "Arrow in memory, 31 partitions, shuffled, 12 columns",
 		note: "Rows of `bench/input.go`, handed over as batches of 65,536. pqarrow writes two files with no partitions, on two goroutines. " +
 			"icewright paces the collector as its command does; for the others it is at Go's default. The target is 89 MiB. What icewright takes above the input is rows that wait for a " +
-			"page of 20,000 rows, in 31 partitions (up to 80 MiB; shorter pages would take less, and make larger files), rows that are being encoded (up to 40 MiB), " +
-			"encoded pages (48 MiB, the others are in the spill file: a file has one row group, whose columns lie one after the other, so none can be written before the " +
-			"rows end), and 48 MiB of garbage between two collections. A smaller `Options.Memory` makes all but the last of these smaller.",
+			"page of 20,000 rows (up to 45 MiB: partitions that grow alike are put out of step), rows that are being encoded (12 MiB, and as they are brought together 5 more), blocks for the next rows (8 MiB), encoded pages " +
+			"(8 MiB, the others are in the spill file), scratch space of two workers (some 15 MiB), and 48 MiB of garbage between two collections. What each further step costs, by one run each on a machine with other work, " +
+			"where this took 140 MiB: 24 MiB of garbage, 114 MiB (a CSV file in 84 partitions then took 5 to 7 % more processor time, this case none); 16 MiB, 119; 16 MiB and half as many rows waiting, 100 MiB and 0.8 % larger " +
+			"files; 16 MiB and no more than 16 MiB of rows waiting, 85 MiB and 0.9 % larger files. So the target is reached where shuffled days of any input get shorter pages and loads of text files more rounds of the collector, " +
+			"which is not what most loads want.",
 		contestants: []contestant{
 			{ours, inMemory{Writer: "stage"}},
 			{"WriteRecords", inMemory{Writer: "WriteRecords"}},
