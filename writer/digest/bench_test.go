@@ -80,6 +80,9 @@ func BenchmarkColumn(b *testing.B) {
 		{"text 1-30", iceberg.PrimitiveTypes.String, text(word(1, 30))},
 		{"text 10-43", iceberg.PrimitiveTypes.String, text(word(10, 43))}, // comments of lineitem
 		{"text in runs", iceberg.PrimitiveTypes.String, text(func(i int) string { return modes[i/300%6] })},
+		{"text of four", iceberg.PrimitiveTypes.String, text(func(i int) string {
+			return strings.Split("NONE,COLLECT COD,TAKE BACK RETURN,DELIVER IN PERSON", ",")[random.IntN(4)]
+		})},
 		{"text of six", iceberg.PrimitiveTypes.String, text(func(i int) string { return modes[random.IntN(6)] })},
 		{"dictionary", iceberg.PrimitiveTypes.String, filled(codes, func(i int) { codes.AppendString(modes[random.IntN(6)]) })},
 	} {

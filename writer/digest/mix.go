@@ -18,6 +18,7 @@ type seed struct {
 	// tops are what the upper half of a 128-bit value adds to both halves of its hash where it is 0 and where
 	// it is all ones, the sign of a narrow one.
 	tops [2]uint64
+	memo memo
 }
 
 func newSeed(id int) *seed {
