@@ -19,6 +19,7 @@ type seed struct {
 	// it is all ones, the sign of a narrow one.
 	tops [2]uint64
 	memo memo
+	text textSeed
 }
 
 func newSeed(id int) *seed {
@@ -27,6 +28,7 @@ func newSeed(id int) *seed {
 	x := xxh3.Hash128Seed(text[:], 0x1cedd16e57000001)
 	y := xxh3.Hash128Seed(text[:], 0x1cedd16e57000002)
 	s := &seed{a: x.Hi, b: x.Lo, c: y.Hi, d: y.Lo}
+	s.text = newTextSeed(s.d)
 	s.tops = [2]uint64{mixA(s.c), mixA(^s.c)}
 	return s
 }

@@ -62,11 +62,15 @@ func TestTextsOfZerosHaveTheHashOfXXH3(t *testing.T) {
 	hashesLikeXXH3(t, textHasher(t), texts, none, 0)
 	slices.Reverse(texts)
 	hashesLikeXXH3(t, textHasher(t), texts, none, 0)
+	tired := textHasher(t)
+	tired.seeds[7].memo.rest = len(texts) // hashes them all
+	hashesLikeXXH3(t, tired, texts, none, 0)
 }
 
 func TestTextsHaveTheHashOfXXH3(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := textHasher(t)
+		h.seeds[7].memo.rest = rapid.SampledFrom([]int{0, 100, 10000}).Draw(t, "rest")
 		for range rapid.IntRange(1, 3).Draw(t, "batches") { // of one Hasher, which learns
 			known := rapid.SliceOfN(rapid.StringN(0, -1, 300), 1, 12).Draw(t, "texts")
 			picks := rapid.SliceOfN(rapid.IntRange(-1, len(known)-1), 1, 200).Draw(t, "picks") // -1 is a null
@@ -76,6 +80,21 @@ func TestTextsHaveTheHashOfXXH3(t *testing.T) {
 			}
 			from := rapid.IntRange(0, len(picks)-1).Draw(t, "from")
 			hashesLikeXXH3(t, h, texts, func(i int) bool { return picks[i] < 0 }, from)
+		}
+	})
+}
+
+// Each length has a formula, and each formula takes in the seed.
+func FuzzTextsHaveTheHashOfXXH3(f *testing.F) {
+	for n := range 80 {
+		f.Add([]byte(strings.Repeat("icewright", 9))[:n], uint64(n)*0x9e3779b97f4a7c15)
+	}
+	f.Fuzz(func(t *testing.T, text []byte, seed uint64) {
+		s := newTextSeed(seed)
+		var hi, lo [1]uint64
+		eachText(&s, []int64{0, int64(len(text))}, 0, text, hi[:], lo[:])
+		if want := xxh3.Hash128Seed(text, seed); hi[0] != want.Hi || lo[0] != want.Lo {
+			t.Fatalf("%q with seed %x has hash %x %x, want %x", text, seed, hi[0], lo[0], want)
 		}
 	})
 }
