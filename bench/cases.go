@@ -94,8 +94,9 @@ var cases = []benchmark{
 	{
 		name: "itself-bare", title: "digest, statistics and commit on against off, 84 partitions",
 		note: "Off is a program of `bench/child.go` that calls the library: it reads the same file and writes the same files, but for digests and the bounds " +
-			"of values (`Options.Bare` of `writer/stage`, which no flag sets), and commits nothing. Both load into a table that is there. In a profile the digest has 10 to 15 % of the samples: 16 values of six million rows " +
-			"are hashed to 128 bits and added, in 6 to 8 ns each.",
+			"of values (`Options.Bare` of `writer/stage`, which no flag sets), and commits nothing. Both load into a table that is there. In a profile the digest has 4 % of the samples, the bounds less than 1 %: 16 values of six million rows " +
+			"are hashed to 128 bits and added. On this processor, with AVX-512, an integer, a date or a decimal takes 0.6 ns, a text that comes again 3.5 to 5 ns, another 5 to 11 ns and a row 1.4 ns; " +
+			"without vectors a number takes 3.3 ns and a row 8 ns.",
 		contestants: []contestant{
 			{ours, load{Input: "lineitem", Partition: "month(l_shipdate)", Existing: true}},
 			{"off", bare{Input: "lineitem", Partition: "month(l_shipdate)"}},
