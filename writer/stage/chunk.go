@@ -160,13 +160,12 @@ func addWords[T int32 | int64](e *encoder, ch *chunk, l *leaf, lv levels, vals [
 	}
 	if ch.way.dict {
 		known := len(ch.known.words)
-		if codeWords(&e.dict, &ch.known, vals, width, e.set.dictSize) {
+		if e.dict.extend(&ch.known, func(k *entries) bool { return codeWords(&e.dict, k, vals, width, e.set.dictSize) }) {
 			fresh := widened[T](ch.known.words[known:])
 			addStats(&ch.stats, l, fresh)
 			addWordHashes(ch, l, fresh)
 			return e.codes(ch, l, lv)
 		}
-		ch.known.words = ch.known.words[:known]
 		ch.way.dict = false
 	}
 	addStats(&ch.stats, l, vals)
@@ -220,10 +219,10 @@ func (e *encoder) addNumbers(ch *chunk, l *leaf, lv levels, c *column, n int, ti
 	all, ends := textsOf(c.words)
 	if ch.way.dict {
 		known := len(ch.known.ends)
-		if codeNumbers(&e.dict, &ch.known, all, ends[:c.words.Len()+1], numbers, e.set.dictSize) {
+		ends = ends[:c.words.Len()+1]
+		if e.dict.extend(&ch.known, func(k *entries) bool { return codeNumbers(&e.dict, k, all, ends, numbers, e.set.dictSize) }) {
 			return e.codedTexts(ch, l, lv, known)
 		}
-		ch.known.truncate(known)
 		ch.way.dict = false
 	}
 	e.offsets, e.texts = append(growTo(e.offsets, n+1)[:0], 0), e.texts[:0]
@@ -262,10 +261,9 @@ func (e *encoder) addTexts(ch *chunk, l *leaf, lv levels, data []byte, offsets [
 	ch.decideTexts(e, n, tiny)
 	if ch.way.dict {
 		known := len(ch.known.ends)
-		if codeTexts(&e.dict, &ch.known, data, offsets, e.set.dictSize) {
+		if e.dict.extend(&ch.known, func(k *entries) bool { return codeTexts(&e.dict, k, data, offsets, e.set.dictSize) }) {
 			return e.codedTexts(ch, l, lv, known)
 		}
-		ch.known.truncate(known)
 		ch.way.dict = false
 	}
 	addTextStats(&ch.stats, data, offsets)

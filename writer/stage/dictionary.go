@@ -3,6 +3,7 @@ package stage
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet"
 )
@@ -18,14 +19,16 @@ func (k *entries) len() int { return max(len(k.words), len(k.ends)-1) }
 
 func (k *entries) text(code int) []byte { return k.data[k.ends[code]:k.ends[code+1]] }
 
-// truncate leaves the first ends entries of texts.
-func (k *entries) truncate(ends int) {
-	k.ends = k.ends[:ends]
-	if ends == 0 {
-		k.data = nil
-	} else {
+// truncate leaves the first words, or the texts of the first ends.
+func (k *entries) truncate(words, ends int) {
+	k.words, k.ends = k.words[:words], k.ends[:ends]
+	if ends > 0 {
 		k.data = k.data[:k.ends[ends-1]]
 	}
+}
+
+func (k *entries) clone() entries {
+	return entries{slices.Clone(k.words), slices.Clone(k.data), slices.Clone(k.ends)}
 }
 
 // appendPlain appends the entries as a dictionary page has them.
@@ -45,6 +48,7 @@ type dictionary struct {
 	table []int32 // code+1 by hash, open addressing
 	codes []int32
 	known entries // of a sample
+	begun entries // of a column that has none yet
 
 	// of texts by number: the place of each among those that occur, and those
 	seen, places []int32
@@ -77,8 +81,27 @@ func (d *dictionary) reset(n int, k *entries) {
 	}
 }
 
+// extend has code fill codes and add the entries that k lacks; false, and k as it was, means that it says that they do not pay. Those
+// of a column's first rows are kept aside until it is known that they do: every row group of every partition begins so.
+func (d *dictionary) extend(k *entries, code func(k *entries) bool) bool {
+	words, ends := len(k.words), len(k.ends)
+	if words+ends > 0 {
+		pays := code(k)
+		if !pays {
+			k.truncate(words, ends)
+		}
+		return pays
+	}
+	d.begun.words, d.begun.data, d.begun.ends = d.begun.words[:0], d.begun.data[:0], d.begun.ends[:0]
+	if !code(&d.begun) {
+		return false
+	}
+	*k = d.begun.clone()
+	return true
+}
+
 // codeWords fills codes for vals, and adds to k those that it lacks. False means that a dictionary, of
-// limit bytes at most, would not make vals smaller: then what it added is to be taken away. width is what a plain
+// limit bytes at most, would not make vals smaller; what it added is extend's to take away. width is what a plain
 // value takes.
 func codeWords[T int32 | int64](d *dictionary, k *entries, vals []T, width int, limit int64) bool {
 	n, known := len(vals), len(k.words)
