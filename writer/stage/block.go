@@ -2,6 +2,7 @@ package stage
 
 import (
 	"sync"
+	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
@@ -13,13 +14,14 @@ type block struct {
 	cols []column
 	rec  arrow.RecordBatch // nil where the rows are in cols
 	n    int
-	room int // rows that cols are made for
+	room int      // rows that cols are made for
+	all  []uint64 // what reserve made
 
 	size     int64 // see column.size
 	capacity int64
 }
 
-// Rows of a block. A partition begins with small ones and doubles what it has, so that little is unused
+// Rows of a block. A partition begins with small ones, and later ones add about a quarter to what it has, so that little is unused
 // whether there are three partitions or a hundred thousand.
 const (
 	leastBlock = 64
@@ -30,6 +32,7 @@ const (
 type blocks struct {
 	layouts  []*layout
 	overhead int64 // of a block, beside its buffers
+	texts    []int // bytes of a text by column, or about; see expect
 
 	mu   sync.Mutex
 	free map[int][]*block // by room
@@ -38,16 +41,27 @@ type blocks struct {
 }
 
 func newBlocks(ls []*layout, most int64) *blocks {
-	return &blocks{layouts: ls, overhead: int64(len(ls)) * columnOverhead, free: map[int][]*block{}, most: most}
+	return &blocks{layouts: ls, texts: make([]int, len(ls)), overhead: int64(len(ls)) * columnOverhead, free: map[int][]*block{}, most: most}
 }
 
 // columnOverhead is about what a column takes beside its buffers.
 const columnOverhead = 128
 
+// expect says that blocks are to be filled from rec. It is called while nobody takes any.
+func (p *blocks) expect(rec arrow.RecordBatch) {
+	for i, l := range p.layouts {
+		p.texts[i] = 0
+		if d := rec.Column(i).Data(); l.kind == kindBytes && d.Len() > 0 && !isDictionary(d.DataType()) {
+			_, ends := textsOf(d)
+			p.texts[i] = min(int(ends[d.Len()]-ends[0])/d.Len()+1, longText)
+		}
+	}
+}
+
 // take returns an empty block for a partition that has rows rows.
 func (p *blocks) take(rows int) *block {
 	room := leastBlock
-	for room < rows && room < mostBlock {
+	for 4*room < rows && room < mostBlock {
 		room *= 2
 	}
 	p.mu.Lock()
@@ -59,9 +73,7 @@ func (p *blocks) take(rows int) *block {
 		return b
 	}
 	b := &block{cols: newColumns(p.layouts), room: room}
-	for i := range b.cols {
-		b.cols[i].reserve(room)
-	}
+	b.reserve(p.texts)
 	b.measure(p.overhead)
 	return b
 }
@@ -86,28 +98,24 @@ func (p *blocks) give(b *block) {
 	}
 }
 
-// gather appends rows of rec.
-func (b *block) gather(rec arrow.RecordBatch, rows []int32) {
-	var room [mostBlock / spanRows]span
-	spans, ok := spansOf(room[:0], rows)
-	for i := range b.cols {
-		d := rec.Column(i).Data()
-		if ok && !isDictionary(d.DataType()) {
-			b.cols[i].gatherSpans(d, d.Offset(), spans, len(rows))
-		} else {
-			b.cols[i].gather(d, d.Offset(), rows)
-		}
-	}
-	b.n += len(rows)
-}
-
 // measure sets size and capacity.
 func (b *block) measure(overhead int64) {
-	b.size, b.capacity = 0, overhead
+	b.size, b.capacity = 0, overhead+8*int64(len(b.all))
 	for i := range b.cols {
 		b.size += b.cols[i].size()
-		b.capacity += b.cols[i].capacity()
+		b.capacity += b.outside(&b.cols[i])
 	}
+}
+
+// outside is c.capacity without what lies in b.all.
+func (b *block) outside(c *column) int64 {
+	s := c.capacity()
+	for _, p := range [][]byte{c.data, bytesOf(c.offsets[:cap(c.offsets)])} {
+		if at := uintptr(unsafe.Pointer(unsafe.SliceData(p))) - uintptr(unsafe.Pointer(unsafe.SliceData(b.all))); at < 8*uintptr(len(b.all)) {
+			s -= int64(cap(p))
+		}
+	}
+	return s
 }
 
 // whole returns rec as a block, which keeps it; nil where it has columns with columns below.
@@ -320,14 +328,44 @@ func (c *column) appendRangeValid(d arrow.ArrayData, base, n int) {
 	c.nulls += n - bitutil.CountSetBits(src, base, n)
 }
 
-// reserve makes room for n values, as far as their size is known.
-func (c *column) reserve(n int) {
-	switch c.kind {
-	case kindFixed:
-		c.data = make([]byte, 0, n*c.width)
-	case kindBytes, kindList:
-		c.offsets = make([]int32, 0, n+1)
+// reserve makes room for b.room values in each column, as far as their size is known, in one piece of memory: thousands of
+// blocks are live at a time, and the collector looks at each piece in each of its rounds. Texts that take more than expected move to memory
+// of their own.
+func (b *block) reserve(texts []int) {
+	words := 0
+	for i := range b.cols {
+		data, offsets := b.cols[i].expected(b.room, texts[i])
+		words += (data+7)/8 + (offsets+1)/2
 	}
+	b.all = make([]uint64, words)
+	left := bytesOf(b.all)
+	cut := func(n int) []byte { // of whole words, so that every piece is aligned
+		n = (n + 7) &^ 7
+		own := left[:n:n]
+		left = left[n:]
+		return own
+	}
+	for i := range b.cols {
+		c := &b.cols[i]
+		data, offsets := c.expected(b.room, texts[i])
+		c.data, c.offsets = cut(data)[:0], castTo[int32](cut(4 * offsets))[:0]
+	}
+}
+
+// expected is how many bytes and offsets n values take, as far as that is known; texts take so many bytes each.
+func (l *layout) expected(n, text int) (data, offsets int) {
+	switch l.kind {
+	case kindFixed:
+		return n * l.width, 0
+	case kindBytes:
+		if text > 0 {
+			data = n*text*17/16 + longText
+		}
+		return data, n + 1
+	case kindList:
+		return 0, n + 1
+	}
+	return 0, 0
 }
 
 // reset leaves no value, and keeps the memory.

@@ -274,16 +274,28 @@ func (c *column) gatherBytes(bufs []*memory.Buffer, base int, idx []int32) {
 		total += int(from[r+1] - from[r])
 	}
 	at := len(c.data)
-	c.data = c.growTexts(total+wordCopy, len(idx))[:at+total]
+	c.data = c.growTexts(total+longText, len(idx))[:at+total]
 	offsets := c.growOffsets(len(idx))
-	// Most texts are short: two words copied blindly beat a call that looks at the length. What
-	// is copied too much lies beyond the end, or is overwritten by the next.
-	dst := c.data[:cap(c.data)]
-	blind := int32(len(src) - wordCopy)
+	if dst := c.data[:cap(c.data)]; total > shortText*len(idx)*3/4 {
+		copyTexts[[longText]byte](dst, offsets, at, src, from, idx)
+	} else {
+		copyTexts[[shortText]byte](dst, offsets, at, src, from, idx)
+	}
+}
+
+const shortText, longText = 16, 48
+
+// copyTexts copies the texts at idx to dst, from at on, and sets the offsets of their ends. Most texts are short: a few words copied
+// blindly beat a call that looks at the length, and do not wait for it. What is copied too much lies beyond the end, or
+// is overwritten by the next. There is room for T beyond the end of dst's texts.
+func copyTexts[T [shortText]byte | [longText]byte](dst []byte, offsets []int32, at int, src []byte, from, idx []int32) {
+	var words T
+	blind := int32(len(src) - len(words))
+	offsets = offsets[:len(idx)]
 	for i, r := range idx {
 		lo, hi := from[r], from[r+1]
-		if hi-lo <= wordCopy && lo <= blind {
-			*(*[wordCopy]byte)(dst[at:]) = *(*[wordCopy]byte)(src[lo:])
+		if hi-lo <= int32(len(words)) && lo <= blind {
+			*(*T)(unsafe.Pointer(&dst[at])) = *(*T)(unsafe.Pointer(&src[lo]))
 		} else {
 			copy(dst[at:], src[lo:hi])
 		}
@@ -292,15 +304,13 @@ func (c *column) gatherBytes(bufs []*memory.Buffer, base int, idx []int32) {
 	}
 }
 
-const wordCopy = 16
-
 // growTexts is c.data with total bytes more, which the texts of n rows take. Where there is room for more rows than these, it is made for their
 // texts too, as long as those so far: doubled capacity would lie half unused.
 func (c *column) growTexts(total, n int) []byte {
 	need, rows := len(c.data)+total, c.n+n
 	if all := cap(c.offsets) - 1; need > cap(c.data) && all >= rows {
 		likely := int(int64(need) * int64(all) / int64(rows))
-		c.data = append(make([]byte, 0, likely+likely/16+wordCopy), c.data...)
+		c.data = append(make([]byte, 0, likely+likely/16+longText), c.data...)
 	}
 	return grow(c.data, total)
 }

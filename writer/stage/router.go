@@ -63,6 +63,7 @@ type router struct {
 	counts []int32 // rows by partition, then where the partition's next row goes
 	hit    []int32 // partitions that the batch has rows of
 	order  []int32 // rows by partition
+	shares []share
 }
 
 func newRouter(s *staging, as *arrow.Schema) (*router, error) {
@@ -322,35 +323,37 @@ func (r *router) spread(ctx context.Context, b arrow.RecordBatch, keep bool) err
 // because partitions share nothing and each still gets its rows in order.
 func (r *router) fillAll(ctx context.Context, b arrow.RecordBatch, keep bool) error {
 	step := r.stepRows(b)
-	starts := make([]int32, len(r.hit)+1)
-	for i, n := range r.hit {
-		starts[i+1] = r.counts[n]
+	r.blocks.expect(b)
+	r.shares = r.shares[:0]
+	at := int32(0)
+	for _, n := range r.hit {
+		end := r.counts[n]
 		r.counts[n] = 0
-		r.part(int(n)) // made here, by one goroutine
-	}
-	fill := func(ctx context.Context, lo, hi int) error {
-		for i := lo; i < hi; i++ {
-			if err := r.fill(ctx, b, r.parts[r.hit[i]], r.order[starts[i]:starts[i+1]], step, keep); err != nil {
-				return err
-			}
-		}
-		return nil
+		r.shares = append(r.shares, share{r.part(int(n)), r.order[at:end]}) // made here, by one goroutine
+		at = end
 	}
 	lanes := min(r.o.Workers, len(r.hit), len(r.order)/rowsPerLane)
 	if lanes < 2 {
-		return fill(ctx, 0, len(r.hit))
+		return r.fill(ctx, b, r.shares, step, keep)
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	next := 0
+	next, rows := 0, 0
 	for lane := range lanes {
 		lo := next
-		for next < len(r.hit) && int(starts[next]) < len(r.order)*(lane+1)/lanes {
+		for next < len(r.shares) && rows < len(r.order)*(lane+1)/lanes {
+			rows += len(r.shares[next].rows)
 			next++
 		}
-		hi := next
-		g.Go(func() error { return fill(gctx, lo, hi) })
+		shares := r.shares[lo:next]
+		g.Go(func() error { return r.fill(gctx, b, shares, step, keep) })
 	}
 	return g.Wait()
+}
+
+// share is what a partition gets of a batch.
+type share struct {
+	part *part
+	rows []int32 // not copied yet
 }
 
 // rowsPerLane is the least work worth a goroutine.
@@ -387,20 +390,30 @@ func (r *router) part(n int) *part {
 	return r.parts[n]
 }
 
-func (r *router) fill(ctx context.Context, b arrow.RecordBatch, p *part, rows []int32, step int, keep bool) error {
-	whole := keep && len(rows) == int(b.NumRows())
-	for len(rows) > 0 {
-		n := min(step, len(rows))
-		if r.plan.sortUnit == 0 {
-			n = min(n, r.plan.runRows-p.spilledRows-p.rows)
+// fill takes steps until nothing is left: each brings every partition some of its rows.
+func (r *router) fill(ctx context.Context, b arrow.RecordBatch, shares []share, step int, keep bool) error {
+	whole := keep && len(shares) == 1 && len(shares[0].rows) == int(b.NumRows())
+	pours := make([]pour, 0, len(shares))
+	for left := true; left; {
+		left, pours = false, pours[:0]
+		for i := range shares {
+			s := &shares[i]
+			n := min(step, len(s.rows))
+			if r.plan.sortUnit == 0 {
+				n = min(n, r.plan.runRows-s.part.spilledRows-s.part.rows)
+			}
+			if !whole || !r.keep(b, s.part, int(s.rows[0]), n) {
+				pours = r.pour(pours, s.part, s.rows[:n])
+			}
+			s.rows = s.rows[n:]
+			left = left || len(s.rows) > 0
 		}
-		if !whole || !r.keep(b, p, int(rows[0]), n) {
-			r.copy(b, p, rows[:n])
-		}
-		rows = rows[n:]
-		if r.full(p) { // asked after each step alone, which does not depend on blocks
-			if err := r.submit(ctx, p, false); err != nil {
-				return err
+		r.copy(b, pours)
+		for _, s := range shares {
+			if r.full(s.part) { // asked after each step alone, which does not depend on blocks
+				if err := r.submit(ctx, s.part, false); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -420,8 +433,16 @@ func (r *router) keep(b arrow.RecordBatch, p *part, from, n int) bool {
 	return true
 }
 
-// copy copies rows.
-func (r *router) copy(b arrow.RecordBatch, p *part, rows []int32) {
+// pour is rows on their way to a block.
+type pour struct {
+	part  *part
+	to    *block
+	rows  []int32
+	spans []span // rows as such, where that pays
+}
+
+// pour finds blocks for rows of p.
+func (r *router) pour(pours []pour, p *part, rows []int32) []pour {
 	for len(rows) > 0 {
 		var to *block
 		if k := len(p.blocks) - 1; k >= 0 && p.blocks[k].n < p.blocks[k].room {
@@ -432,11 +453,38 @@ func (r *router) copy(b arrow.RecordBatch, p *part, rows []int32) {
 			r.count(p, 0, 0, to.capacity)
 		}
 		n := min(len(rows), to.room-to.n)
-		size, capacity := to.size, to.capacity
-		to.gather(b, rows[:n])
-		to.measure(r.blocks.overhead)
-		r.count(p, n, to.size-size, to.capacity-capacity)
+		to.n += n
+		r.count(p, n, 0, 0)
+		pours = append(pours, pour{part: p, to: to, rows: rows[:n]})
 		rows = rows[n:]
+	}
+	return pours
+}
+
+// copy copies rows column by column: the values of one column, from which thousands of partitions take a few each, fit into
+// a cache that a whole slab does not.
+func (r *router) copy(b arrow.RecordBatch, pours []pour) {
+	var room [mostBlock / spanRows]span
+	for i := range pours {
+		if spans, ok := spansOf(room[:0], pours[i].rows); ok {
+			pours[i].spans = slices.Clone(spans)
+		}
+	}
+	for i := range r.layouts {
+		d := b.Column(i).Data()
+		words := isDictionary(d.DataType())
+		for _, p := range pours {
+			if c := &p.to.cols[i]; p.spans != nil && !words {
+				c.gatherSpans(d, d.Offset(), p.spans, len(p.rows))
+			} else {
+				c.gather(d, d.Offset(), p.rows)
+			}
+		}
+	}
+	for _, p := range pours {
+		size, capacity := p.to.size, p.to.capacity
+		p.to.measure(r.blocks.overhead)
+		r.count(p.part, 0, p.to.size-size, p.to.capacity-capacity)
 	}
 }
 
