@@ -222,7 +222,7 @@ type sizes struct {
 	run      int64 // of rows in memory, to be encoded at once
 	runRows  int
 	leastRun int64 // less is not worth the pages
-	raw      int64 // rows of all partitions that wait for a run; twice as much where the partitions are many
+	raw      int64 // rows of all partitions that wait for a run; up to two and a half times as much where the partitions are many
 	leastRaw int64 // of that, what is not worth a short page
 	slab     int64 // rows that wait to be routed, where the partitions are many
 	rowGroup int64 // of rows, before they are encoded
@@ -282,7 +282,7 @@ const usualRun = 20_000
 // rawOf is how much may wait for a run with so many partitions: short pages cost more than memory, once
 // the pages of many partitions are short.
 func (z sizes) rawOf(partitions int) int64 {
-	return max(z.raw, min(2*z.raw, int64(partitions)*2*z.leastRun))
+	return max(z.raw, min(z.raw*5/2, int64(partitions)*3*z.leastRun))
 }
 
 // mostWaiting is how much may wait for a run, where waiting bytes do that are rows rows. Partitions that grow alike would all have a whole
