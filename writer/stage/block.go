@@ -314,16 +314,10 @@ func (c *column) appendRange(d arrow.ArrayData, base, n int) {
 }
 
 func (c *column) appendRangeValid(d arrow.ArrayData, base, n int) {
-	var src []byte
-	if b := d.Buffers()[0]; b != nil && d.NullN() != 0 {
-		src = b.Bytes()
-	}
-	if len(src) == 0 {
-		c.appendValid(nil, n)
+	src := c.growValid(d, n)
+	if src == nil {
 		return
 	}
-	c.beginNulls()
-	c.valid = growBits(c.valid, c.n+n)
 	bitutil.CopyBitmap(src, base, n, c.valid, c.n)
 	c.nulls += n - bitutil.CountSetBits(src, base, n)
 }

@@ -232,20 +232,22 @@ func gatherBits(dst []byte, at int, src []byte, base int, idx []int32) {
 	}
 }
 
-func (c *column) gatherValid(d arrow.ArrayData, base int, idx []int32) {
-	var src []byte
-	if b := d.Buffers()[0]; b != nil && d.NullN() != 0 {
-		src = b.Bytes()
+// growValid makes room for n more values of d, and returns the bitmap of those that are there; nil where all are, which is noted then.
+func (c *column) growValid(d arrow.ArrayData, n int) []byte {
+	if b := d.Buffers()[0]; b != nil && b.Len() > 0 && d.NullN() != 0 {
+		c.beginNulls()
+		c.valid = growBits(c.valid, c.n+n)
+		return b.Bytes()
 	}
-	if len(src) == 0 {
-		if c.valid != nil {
-			c.valid = growBits(c.valid, c.n+len(idx))
-			bitutil.SetBitsTo(c.valid, int64(c.n), int64(len(idx)), true)
-		}
+	c.appendValid(nil, n)
+	return nil
+}
+
+func (c *column) gatherValid(d arrow.ArrayData, base int, idx []int32) {
+	src := c.growValid(d, len(idx))
+	if src == nil {
 		return
 	}
-	c.beginNulls()
-	c.valid = growBits(c.valid, c.n+len(idx))
 	for i, r := range idx {
 		if bitutil.BitIsSet(src, base+int(r)) {
 			bitutil.SetBit(c.valid, c.n+i)

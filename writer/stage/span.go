@@ -65,16 +65,10 @@ func (c *column) gatherSpans(d arrow.ArrayData, base int, spans []span, n int) {
 }
 
 func (c *column) gatherValidSpans(d arrow.ArrayData, base int, spans []span, n int) {
-	var src []byte
-	if b := d.Buffers()[0]; b != nil && d.NullN() != 0 {
-		src = b.Bytes()
-	}
-	if len(src) == 0 {
-		c.appendValid(nil, n)
+	src := c.growValid(d, n)
+	if src == nil {
 		return
 	}
-	c.beginNulls()
-	c.valid = growBits(c.valid, c.n+n)
 	at := c.n
 	for _, s := range spans {
 		c.nulls += int(s.n) - copyBits(c.valid, at, src, base+int(s.from), int(s.n))
