@@ -51,24 +51,32 @@ GLOBL ·mixers(SB), RODATA|NOPTR, $64
 	ADDQ      $64, SI         \
 	ADDQ      $64, DI
 
+// ARGUMENTS are those of the loops over values, with a and b of the seed in each lane.
+#define ARGUMENTS \
+	MOVQ         s+0(FP), AX        \
+	MOVQ         values+8(FP), BX   \
+	MOVQ         hi+16(FP), DI      \
+	MOVQ         lo+24(FP), SI      \
+	MOVQ         blocks+32(FP), CX  \
+	VPBROADCASTQ (AX), Z0           \
+	VPBROADCASTQ 8(AX), Z1
+
+// ADDWORDS adds the hashes of the words in Z2.
+#define ADDWORDS \
+	VPADDQ Z1, Z2, Z3   \
+	VPXORQ Z0, Z2, Z2   \
+	MIXA(Z2, Z4)        \
+	MIXB(Z3, Z5)        \
+	ADD(Z3, Z2, Z4)
+
 // func addWords64(s *seed, values *int64, hi, lo *uint64, blocks int)
 TEXT ·addWords64(SB), NOSPLIT, $0-40
-	MOVQ         s+0(FP), AX
-	MOVQ         values+8(FP), BX
-	MOVQ         hi+16(FP), DI
-	MOVQ         lo+24(FP), SI
-	MOVQ         blocks+32(FP), CX
-	VPBROADCASTQ (AX), Z0
-	VPBROADCASTQ 8(AX), Z1
+	ARGUMENTS
 	LOADMIXERS
 
 words64:
 	VMOVDQU64 (BX), Z2
-	VPADDQ    Z1, Z2, Z3
-	VPXORQ    Z0, Z2, Z2
-	MIXA(Z2, Z4)
-	MIXB(Z3, Z5)
-	ADD(Z3, Z2, Z4)
+	ADDWORDS
 	ADDQ      $64, BX
 	DECQ      CX
 	JNZ       words64
@@ -77,22 +85,12 @@ words64:
 
 // func addWords32(s *seed, values *int32, hi, lo *uint64, blocks int)
 TEXT ·addWords32(SB), NOSPLIT, $0-40
-	MOVQ         s+0(FP), AX
-	MOVQ         values+8(FP), BX
-	MOVQ         hi+16(FP), DI
-	MOVQ         lo+24(FP), SI
-	MOVQ         blocks+32(FP), CX
-	VPBROADCASTQ (AX), Z0
-	VPBROADCASTQ 8(AX), Z1
+	ARGUMENTS
 	LOADMIXERS
 
 words32:
 	VPMOVSXDQ (BX), Z2
-	VPADDQ    Z1, Z2, Z3
-	VPXORQ    Z0, Z2, Z2
-	MIXA(Z2, Z4)
-	MIXB(Z3, Z5)
-	ADD(Z3, Z2, Z4)
+	ADDWORDS
 	ADDQ      $32, BX
 	DECQ      CX
 	JNZ       words32
@@ -101,13 +99,7 @@ words32:
 
 // func addNarrow64(s *seed, values *int64, hi, lo *uint64, blocks int)
 TEXT ·addNarrow64(SB), NOSPLIT, $0-40
-	MOVQ         s+0(FP), AX
-	MOVQ         values+8(FP), BX
-	MOVQ         hi+16(FP), DI
-	MOVQ         lo+24(FP), SI
-	MOVQ         blocks+32(FP), CX
-	VPBROADCASTQ (AX), Z0
-	VPBROADCASTQ 8(AX), Z1
+	ARGUMENTS
 	VPBROADCASTQ 32(AX), Z6   // what a value of 0 or more has above it
 	VPBROADCASTQ 40(AX), Z7
 	VPXORQ       Z6, Z7, Z7   // what becomes of that below 0
